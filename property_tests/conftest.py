@@ -1,0 +1,41 @@
+"""Profiles: ``dev`` is fast, ``ci`` is derandomised, ``thorough`` searches ten times longer.
+
+Choose one with ``HYPOTHESIS_PROFILE``; ``make test`` chooses ``ci``.
+Under ``CI=true`` a run in which anything was skipped fails: a check that did not run has not passed.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+# Without the explain phase, which once took 90 s to explain.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
+
+settings.register_profile("dev", max_examples=50, deadline=None, phases=PHASES)
+settings.register_profile(
+    "ci",
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    phases=PHASES,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.register_profile("thorough", max_examples=2_000, deadline=None, phases=PHASES)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") != "true" or reporter is None:
+        return
+    unrun = [report for outcome in ("skipped", "xfailed") for report in reporter.stats.get(outcome, ())]
+    if unrun:
+        reporter.ensure_newline()
+        reporter.line(f"CI refuses to skip, and {len(unrun)} tests did not run: see the summary", red=True)
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,0 +1,463 @@
+"""Laws of the importance normalisers, made from what each class states about itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from soma import canonical_json
+from soma.errors import InvalidParameterError, SerializationError
+from soma.math import importance
+from soma.math.importance import (
+    KINDS,
+    TIED,
+    Bounded,
+    Ecdf,
+    FixedBins,
+    Laws,
+    LogBuckets,
+    Logistic,
+    MinMax,
+    Normaliser,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from _pytest.mark import MarkDecorator
+
+reals = st.floats(allow_nan=False, allow_infinity=False)
+# importances as people give them, and everything else that a double can be: ties must happen, and so must extremes
+raw = st.one_of(st.integers(-3, 12).map(float), st.integers(-(10**20), 10**20).map(float), reals)
+samples = st.lists(raw, max_size=12)
+seen = st.lists(raw, min_size=1, max_size=12)
+
+EMPTY: dict[str, st.SearchStrategy[Normaliser]] = {
+    "bounded": st.tuples(reals, reals).filter(lambda e: e[0] < e[1]).map(lambda e: Bounded(*e)),
+    "logistic": st.builds(Logistic, reals, st.floats(min_value=0, exclude_min=True, allow_infinity=False)),
+    "min_max": st.just(MinMax()),
+    "ecdf": st.just(Ecdf()),
+    "fixed_bins": st.lists(raw, min_size=1, max_size=6, unique=True).map(lambda e: FixedBins(tuple(sorted(e)))),
+    "log_buckets": st.floats(1e-3, 1, exclude_max=True).map(LogBuckets),
+}
+EXAMPLES: dict[str, Normaliser] = {
+    "bounded": Bounded(0, 10),
+    "logistic": Logistic(5, 2),
+    "min_max": MinMax().update([1, 9]),
+    "ecdf": Ecdf().update([1, 9, 9]),
+    "fixed_bins": FixedBins((2.0, 5.0)).update([1, 9]),
+    "log_buckets": LogBuckets(0.02).update([-4, 0, 1, 9]),
+}
+VALUES = [-7.0, -1.0, 0.0, 0.5, 1.0, 1.0, 2.0, 5.0, 9.0, 1e6]
+
+each = pytest.mark.parametrize("kind", KINDS)
+
+
+def stating(law: str, value: bool = True) -> MarkDecorator:
+    """Run a test over the classes that state a law."""
+    return pytest.mark.parametrize("kind", [n for n, c in KINDS.items() if getattr(c.laws, law) is value])
+
+
+def bits(x: np.ndarray) -> bytes:
+    return np.asarray(x, dtype=np.float64).tobytes()
+
+
+def test_every_kind_is_named_and_has_a_strategy() -> None:
+    assert set(KINDS) == set(EMPTY) == set(EXAMPLES)
+    assert all(KINDS[name].kind == name for name in KINDS)
+    public = {getattr(importance, name) for name in importance.__all__}
+    assert set(KINDS.values()) == {
+        c for c in public if isinstance(c, type) and issubclass(c, Normaliser) and c is not Normaliser
+    }
+
+
+def test_every_law_is_stated_by_a_class_and_used_by_a_test() -> None:
+    named = {field.name for field in dataclasses.fields(Laws)}
+    assert named == {"monotone", "bounded", "order_independent", "mergeable", "exactly_mergeable", "is_fitted"}
+    assert all(any(getattr(c.laws, law) for c in KINDS.values()) for law in named)
+
+
+@each
+def test_what_merges_exactly_merges(kind: str) -> None:
+    laws = KINDS[kind].laws
+    assert laws.mergeable or not laws.exactly_mergeable
+
+
+# the laws that a class states
+
+
+@stating("monotone")
+@given(st.data(), samples, seen)
+def test_a_greater_importance_never_maps_lower(
+    kind: str, data: st.DataObject, sample: list[float], asked: list[float]
+) -> None:
+    state = data.draw(EMPTY[kind]).update(sample)
+    neighbours = np.nextafter(asked, np.inf)
+    points = np.sort([*asked, *sample, *neighbours[np.isfinite(neighbours)]])
+    assert (np.diff(state.normalise(points)) >= 0).all()
+
+
+@stating("bounded")
+@given(st.data(), samples, seen)
+def test_every_importance_maps_into_the_unit_interval(
+    kind: str, data: st.DataObject, sample: list[float], asked: list[float]
+) -> None:
+    state = data.draw(EMPTY[kind]).update(sample)
+    mapped = state.normalise([*asked, *sample, -1.7e308, 1.7e308, 0.0, -0.0])
+    assert mapped.dtype == np.float64
+    assert ((mapped >= 0) & (mapped <= 1)).all()
+    assert not np.signbit(mapped).any()
+
+
+@stating("order_independent")
+@given(st.data(), seen)
+def test_the_order_of_a_sample_does_not_matter(kind: str, data: st.DataObject, sample: list[float]) -> None:
+    empty = data.draw(EMPTY[kind])
+    shuffled = data.draw(st.permutations(sample))
+    state = empty.update(sample)
+    assert empty.update(shuffled) == state
+    one_by_one = empty
+    for x in shuffled:
+        one_by_one = one_by_one.update(x)
+    assert one_by_one == state
+    assert one_by_one.to_json() == state.to_json()
+
+
+@stating("mergeable")
+@given(st.data(), samples, samples, seen)
+def test_merged_samples_map_as_the_sample_of_both(
+    kind: str, data: st.DataObject, one: list[float], other: list[float], asked: list[float]
+) -> None:
+    empty = data.draw(EMPTY[kind])
+    merged = empty.update(one).merge(empty.update(other))
+    both = empty.update([*one, *other])
+    np.testing.assert_allclose(merged.normalise(asked), both.normalise(asked), rtol=0, atol=1e-9)
+
+
+@stating("exactly_mergeable")
+@given(st.data(), samples, samples, samples)
+def test_merging_equals_learning_from_everything(
+    kind: str, data: st.DataObject, a: list[float], b: list[float], c: list[float]
+) -> None:
+    empty = data.draw(EMPTY[kind])
+    x, y, z = (empty.update(sample) for sample in (a, b, c))
+    assert x.merge(y) == empty.update([*a, *b]) == empty.update(a).update(b)
+    assert x.merge(y) == y.merge(x)
+    assert x.merge(y).merge(z) == x.merge(y.merge(z))
+    assert x.merge(empty) == x == empty.merge(x)
+    assert hash(x.merge(y)) == hash(y.merge(x))
+
+
+@stating("is_fitted", value=False)
+@given(st.data(), samples)
+def test_a_fixed_scale_learns_nothing(kind: str, data: st.DataObject, sample: list[float]) -> None:
+    state = data.draw(EMPTY[kind])
+    assert state.update(sample) == state
+
+
+@stating("is_fitted")
+@given(st.data(), seen)
+def test_before_any_data_everything_is_in_the_middle(kind: str, data: st.DataObject, asked: list[float]) -> None:
+    empty = data.draw(EMPTY[kind])
+    assert (empty.normalise(asked) == TIED).all()
+    assert empty.update([]) == empty
+
+
+@stating("is_fitted")
+@given(st.data(), raw, st.integers(1, 9))
+def test_a_constant_sample_maps_to_the_middle(kind: str, data: st.DataObject, x: float, n: int) -> None:
+    state = data.draw(EMPTY[kind]).update([x] * n)
+    assert state.normalise(x) == TIED == 0.5
+
+
+@stating("is_fitted")
+def test_a_fitted_scale_does_learn(kind: str) -> None:
+    state = EXAMPLES[kind]
+    assert state.update([50.0]) != state
+    assert state.normalise(-100) < state.normalise(100)
+
+
+# values, and what is refused
+
+
+@each
+@given(st.data(), seen)
+def test_every_element_is_mapped_by_itself(kind: str, data: st.DataObject, sample: list[float]) -> None:
+    state = data.draw(EMPTY[kind]).update(sample)
+    mapped = state.normalise(sample)
+    assert mapped.shape == (len(sample),)
+    assert bits(mapped) == b"".join(bits(state.normalise(x)) for x in sample)
+    assert bits(state.normalise(np.array(sample)[::-1])) == bits(mapped[::-1])
+    table = np.array([sample, sample]).T
+    assert bits(state.normalise(table)) == bits(np.array([mapped, mapped]).T)
+    assert state.normalise(sample[0]).shape == ()
+
+
+@each
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_an_error(kind: str, wrong: float) -> None:
+    state = EXAMPLES[kind]
+    for call in (state.update, state.normalise):
+        with pytest.raises(InvalidParameterError, match="finite"):
+            call([1.0, wrong])
+    with pytest.raises(InvalidParameterError, match="real numbers"):
+        state.update(["high"])  # type: ignore[list-item]
+
+
+@each
+@given(st.data(), samples, seen)
+def test_json_gives_the_same_state_back(
+    kind: str, data: st.DataObject, sample: list[float], asked: list[float]
+) -> None:
+    state = data.draw(EMPTY[kind]).update(sample)
+    for back in (
+        importance.from_json(state.to_json()),
+        importance.from_dict(state.to_dict()),
+        # as a registration travels: canonical JSON writes 5.0 as 5
+        importance.from_dict(canonical_json.loads(canonical_json.dumps(state.to_dict()))),  # type: ignore[arg-type]
+    ):
+        assert back == state
+        assert type(back) is type(state)
+        assert bits(back.normalise(asked)) == bits(state.normalise(asked))
+        assert back.to_json() == state.to_json()
+
+
+@each
+def test_a_missing_or_unknown_field_is_refused(kind: str) -> None:
+    described = EXAMPLES[kind].to_dict()
+    for name in described:
+        with pytest.raises(SerializationError):
+            importance.from_dict({k: v for k, v in described.items() if k != name})
+    with pytest.raises(SerializationError, match="extra"):
+        importance.from_dict(described | {"extra": 1})
+
+
+@pytest.mark.parametrize("wrong", ["[]", "3", '{"kind": "softmax"}', '{"kind": ["ecdf"]}', "{}", "nope", "null"])
+def test_an_unknown_kind_is_refused(wrong: str) -> None:
+    with pytest.raises(SerializationError):
+        importance.from_json(wrong)
+
+
+def test_a_large_state_still_reads_back() -> None:
+    state = Ecdf().update(np.arange(60_000) * 1e9 + 0.123)
+    assert len(state.to_json()) > canonical_json.MAX_BYTES
+    assert importance.from_json(state.to_json()) == state
+
+
+@each
+def test_a_field_of_another_type_is_refused(kind: str) -> None:
+    described = EXAMPLES[kind].to_dict()
+    for name in set(described) - {"kind"}:
+        for wrong in ("x", {"a": 1}, [["x", 1]], [[1.0]], [[1.0, 0.5]], [[[1.0], 1]], [1.5], [True], [None]):
+            with pytest.raises(InvalidParameterError):
+                importance.from_dict(described | {name: wrong})
+
+
+def refused(*calls: Callable[[], Any]) -> None:
+    for call in calls:
+        with pytest.raises(InvalidParameterError):
+            call()
+
+
+def test_settings_outside_their_domain_are_refused() -> None:
+    refused(
+        lambda: Bounded(1, 1),
+        lambda: Bounded(2, 1),
+        lambda: Bounded(0, np.inf),
+        lambda: Bounded(0, [1.0]),  # type: ignore[arg-type]
+        lambda: Logistic(np.nan, 1),
+        lambda: Logistic(0, 0),
+        lambda: Logistic([0.0], 1),  # type: ignore[arg-type]
+        lambda: MinMax(1.0),
+        lambda: MinMax(None, 1.0),
+        lambda: MinMax(2.0, 1.0),
+        lambda: MinMax(0.0, np.inf),
+        lambda: FixedBins(()),
+        lambda: FixedBins((1.0, 1.0)),
+        lambda: FixedBins((1.0, np.nan)),
+        lambda: FixedBins((1.0,), (1,)),
+        lambda: FixedBins((1.0,), (1, -1)),
+        lambda: FixedBins((1.0,), (2**53, 0)),
+        lambda: FixedBins((1.0,), (2**52, 2**52)),
+        lambda: Ecdf(((2.0, 1), (1.0, 1))),
+        lambda: Ecdf(((1.0, 1), (1.0, 1))),
+        lambda: Ecdf(((1.0, 0),)),
+        lambda: Ecdf(((1.0, 2**52), (2.0, 2**52))),
+        lambda: Ecdf(((np.nan, 1),)),
+        lambda: LogBuckets(0.0),
+        lambda: LogBuckets(1.0),
+        lambda: LogBuckets(1e-4),
+        lambda: LogBuckets(0.1, ((1.5, 1),)),  # type: ignore[arg-type]
+        lambda: LogBuckets(0.1, ((10**9, 1),)),
+    )
+
+
+def test_counts_never_pass_what_a_double_counts_exactly() -> None:
+    half = FixedBins((1.0,), (2**52, 0))
+    with pytest.raises(InvalidParameterError, match="2\\*\\*53"):
+        half.merge(half)
+
+
+def test_only_the_same_kind_and_settings_merge() -> None:
+    others = [
+        *EXAMPLES.values(),
+        Bounded(0, 9),
+        Logistic(5, 3),
+        Logistic(4, 2),
+        FixedBins((2.0, 6.0)),
+        LogBuckets(0.03),
+    ]
+    for one in others:
+        for other in others:
+            is_data_only = type(one) is type(other) and type(one) in (MinMax, Ecdf)
+            if one is not other and not is_data_only:
+                with pytest.raises(InvalidParameterError, match="same"):
+                    one.merge(other)
+
+
+@each
+def test_a_state_cannot_be_changed(kind: str) -> None:
+    state = EXAMPLES[kind]
+    before = state.to_json()
+    state.update([77.0]).merge(state)
+    assert state.to_json() == before
+    with pytest.raises((AttributeError, TypeError)):
+        state.note = 1  # type: ignore[attr-defined]
+    for field in dataclasses.fields(state):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(state, field.name, None)
+    assert not any(isinstance(getattr(state, f.name), list | np.ndarray) for f in dataclasses.fields(state))
+
+
+@each
+def test_json_names_the_kind_first_hand(kind: str) -> None:
+    assert json.loads(EXAMPLES[kind].to_json())["kind"] == kind
+
+
+# each class against its definition
+
+
+@given(reals, reals, raw)
+@example(-1.7e308, 1.7e308, 0.0)
+@example(0.0, 5e-324, 5e-324)
+def test_a_line_runs_from_its_lower_to_its_upper_end(a: float, b: float, x: float) -> None:
+    assume(a != b)
+    lower, upper = sorted([a, b])
+    for line in (Bounded(lower, upper), MinMax().update([a, b]), MinMax(lower, upper)):
+        assert line.normalise([lower, upper]).tolist() == [0.0, 1.0]
+        assert line.normalise([-1.7e308, 1.7e308])[0] == 0.0 or lower < -1.7e308
+        within = min(max(x, lower), upper)
+        # exact rationals: no rounding to share with the code
+        exact = (_fraction(within) - _fraction(lower)) / (_fraction(upper) - _fraction(lower))
+        np.testing.assert_allclose(line.normalise(x), float(exact), rtol=1e-14, atol=1e-15)
+
+
+def _fraction(x: float) -> Any:
+    from fractions import Fraction
+
+    return Fraction(x)
+
+
+@given(st.floats(-700, 700), st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+def test_the_logistic_is_its_formula_and_symmetric(z: float, midpoint: float, scale: float) -> None:
+    import mpmath
+
+    unit = Logistic(0, 1)
+    np.testing.assert_allclose(unit.normalise(z), float(1 / (1 + mpmath.exp(-mpmath.mpf(z)))), rtol=1e-15)
+    np.testing.assert_allclose(unit.normalise(z) + unit.normalise(-z), 1.0, rtol=1e-15)
+    moved = Logistic(midpoint, scale)
+    assert moved.normalise(midpoint) == 0.5
+    x = midpoint + z * scale
+    np.testing.assert_allclose(moved.normalise(x), unit.normalise((x - midpoint) / scale), rtol=1e-12, atol=1e-300)
+
+
+@given(seen, seen)
+def test_the_ecdf_is_the_mid_rank(sample: list[float], asked: list[float]) -> None:
+    state = Ecdf().update(sample)
+    for x in [*asked, *sample]:
+        below, level = sum(s < x for s in sample), sum(s == x for s in sample)
+        assert state.normalise(x) == (2 * below + level) / (2 * len(sample))
+    # the mean of mid-ranks over their own sample is one half, ties or not
+    np.testing.assert_allclose(state.normalise(sample).mean(), 0.5, rtol=1e-12)
+
+
+@given(st.lists(raw, min_size=1, max_size=6, unique=True), seen, seen)
+def test_bins_are_the_mid_rank_of_a_bin_and_an_edge_falls_above(
+    edges: list[float], sample: list[float], asked: list[float]
+) -> None:
+    edges = sorted(edges)
+    state = FixedBins(tuple(edges)).update(sample)
+
+    def bin_of(x: float) -> int:
+        return sum(edge <= x for edge in edges)
+
+    assert state.counts == tuple(sum(bin_of(s) == i for s in sample) for i in range(len(edges) + 1))
+    for x in [*asked, *edges]:
+        below = sum(bin_of(s) < bin_of(x) for s in sample)
+        level = sum(bin_of(s) == bin_of(x) for s in sample)
+        assert state.normalise(x) == (2 * below + level) / (2 * len(sample))
+
+
+@given(st.floats(1e-3, 1, exclude_max=True), raw, st.floats(0, 1))
+def test_a_bucket_holds_only_numbers_within_its_relative_accuracy(a: float, x: float, t: float) -> None:
+    gamma = (1 + a) / (1 - a)
+    y = x * gamma * (1 + 1e-9 + t)
+    assume(np.isfinite(y) and abs(x) >= 1e-300)
+    assert len(LogBuckets(a).update([x, y]).counts) == 2
+    near = x * (1 + a * 1e-3)
+    assume(np.isfinite(near))
+    # a number inside the accuracy lands in the same bucket or in the next one
+    places = [place for place, _ in LogBuckets(a).update([x, near]).counts]
+    assert places[-1] - places[0] <= 1
+
+
+@given(st.floats(1e-3, 1, exclude_max=True), raw)
+def test_buckets_mirror_at_zero_which_has_its_own(a: float, x: float) -> None:
+    assume(x != 0)
+    empty = LogBuckets(a)
+    positive, negative = empty.update(abs(x)).counts[0][0], empty.update(-abs(x)).counts[0][0]
+    assert positive == -negative > 0
+    assert empty.update([0.0, -0.0]).counts == ((0, 2),)
+    assert empty.update([x, -x, 0]).normalise([-abs(x), 0, abs(x)]).round(12).tolist() == [
+        pytest.approx(1 / 6),
+        0.5,
+        pytest.approx(5 / 6),
+    ]
+
+
+@given(st.floats(1e-3, 1, exclude_max=True), seen, raw)
+def test_buckets_rank_as_the_data_up_to_the_accuracy(a: float, sample: list[float], x: float) -> None:
+    gamma = (1 + a) / (1 - a) * (1 + 1e-9)
+    assume(1e-300 < abs(x) < 1e300)
+    exact = Ecdf().update(sample)
+    low, high = sorted([x / gamma, x * gamma])
+    got = LogBuckets(a).update(sample).normalise(x)
+    assert exact.normalise(low) <= got <= exact.normalise(high)
+
+
+def test_a_bucket_is_the_same_on_every_machine() -> None:
+    # pinned: states of workers with different processors and libraries must merge
+    numbers = [-1e300, -7, -1, -5e-324, 0, 5e-324, 1e-10, 0.1, 1, 1.5, 2, 3, 10, 1e6, 1.7e308]
+    places = [place for place, _ in LogBuckets(0.01).update(numbers).counts]
+    assert places == PINNED
+
+
+PINNED: list[int] = []
+
+
+@given(st.lists(raw, min_size=2, max_size=30), st.sampled_from([0.001, 0.01, 0.3]))
+def test_the_bucket_of_a_number_does_not_depend_on_the_batch(sample: list[float], a: float) -> None:
+    empty = LogBuckets(a)
+    strided = np.repeat(sample, 3)[::3]
+    assert empty.update(strided) == empty.update(sample) == empty.update(np.array(sample)[::-1])
+
+
+def test_millions_of_numbers_take_few_buckets() -> None:
+    numbers = np.geomspace(1, 1e9, 200_000)
+    assert len(LogBuckets(0.01).update(numbers).counts) < 1_600

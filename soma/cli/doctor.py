@@ -1,0 +1,104 @@
+"""``soma doctor``: what is installed, configured and reachable."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sqlite3
+import subprocess
+from dataclasses import dataclass
+from typing import Any, Final
+
+import click
+
+from soma import __version__
+from soma.cli.options import as_json, print_json
+from soma.errors import SomaError
+from soma.factory import Settings
+from soma.factory import open as open_store
+
+__all__ = ["doctor"]
+
+EXTRAS: Final = {
+    "lab": ("pandas", "matplotlib", "jupyterlab", "nbval"),
+    "embed": ("wordllama", "tokenizers", "safetensors"),
+    "export": ("confluent-kafka", "psycopg", "redis", "qdrant-client"),
+    "fast": ("numba",),
+    "testing": ("hypothesis", "pytest"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    name: str
+    is_ok: bool
+    detail: str
+
+
+@click.command()
+@as_json
+def doctor(is_json: bool) -> None:
+    """Say what is installed, configured and reachable; no secret is printed. Exit code 2 if something is broken."""
+    findings = [*_base(), *_extras(), *_configured()]
+    if is_json:
+        print_json([{"name": f.name, "ok": f.is_ok, "detail": f.detail} for f in findings])
+    else:
+        for finding in findings:
+            click.echo(f"{'ok ' if finding.is_ok else 'NO '} {finding.name:<16} {finding.detail}")
+    if not all(finding.is_ok for finding in findings):
+        raise SystemExit(2)
+
+
+def _base() -> list[Finding]:
+    git = shutil.which("git")
+    shown = "not on PATH: soma ingest git and soma demo need it"
+    if git is not None:
+        shown = subprocess.run([git, "--version"], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - git, found on PATH
+    packages = ", ".join(f"{name} {_version(name)}" for name in ("numpy", "scipy", "click", "immutables", "rfc8785"))
+    return [
+        Finding("soma", True, f"{__version__} on Python {platform.python_version()}, {platform.system()}"),
+        Finding("packages", True, packages),
+        Finding("sqlite", True, sqlite3.sqlite_version),
+        Finding("git", git is not None, shown),
+    ]
+
+
+def _extras() -> list[Finding]:
+    findings = []
+    for extra, names in EXTRAS.items():
+        missing = [name for name in names if _version(name) is None]
+        detail = ", ".join(f"{name} {_version(name)}" for name in names if name not in missing)
+        if missing:
+            detail = f'not installed: {", ".join(missing)} (pip install "soma-fractal-memory[{extra}]")'
+        findings.append(Finding(f"extra {extra}", True, detail))
+    return findings
+
+
+def _configured() -> list[Finding]:
+    names = sorted(name for name in os.environ if name.startswith("SOMA_"))
+    findings = [Finding("environment", True, ", ".join(names) or "no SOMA_ variable is set")]
+    try:
+        settings = Settings.from_environment()
+    except SomaError as error:
+        return [*findings, Finding("settings", False, str(error))]
+    findings.append(Finding("mode", True, settings.mode.value))
+    try:
+        with open_store(settings.path, namespace=settings.namespace, is_read_only=True) as memory:
+            counts: dict[str, Any] = memory.stats()
+            detail = f"{len(memory):,} memories in namespace {settings.namespace}, {counts['events']:,} events"
+    except SomaError as error:
+        is_absent = not settings.path.expanduser().exists()
+        return [*findings, Finding("store", is_absent, "not made yet" if is_absent else str(error))]
+    return [*findings, Finding("store", True, detail)]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,145 @@
+"""``soma remember``, ``recall``, ``forget`` and ``stats``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from soma import canonical_json
+from soma.cli.options import as_json, open_memory, print_json, store_options
+from soma.errors import SerializationError
+from soma.math import policy as policies
+from soma.state.recall import Recall
+
+__all__ = ["forget", "recall", "remember", "stats"]
+
+
+@click.command()
+@click.argument("text")
+@click.option("--importance", "-i", default=5, show_default=True, help="Raw importance, 0 to 10.")
+@click.option("--tag", "-t", "tags", multiple=True, help="A label; may be given several times.")
+@click.option("--payload", help="A JSON object to keep with the memory; - reads standard input.")
+@click.option("--timestamp", help="When it happened: ISO 8601.  [default: now]")
+@click.option("--expires-at", help="From when on it is not recalled: ISO 8601.")
+@click.option("--pinned", is_flag=True, help="Never evict, consolidate or expire it.")
+@store_options
+@as_json
+def remember(
+    text: str,
+    importance: int,
+    tags: tuple[str, ...],
+    payload: str | None,
+    timestamp: str | None,
+    expires_at: str | None,
+    pinned: bool,
+    is_json: bool,
+    **store: Any,
+) -> None:
+    """Store TEXT as a new memory, and print its id."""
+    source = sys.stdin.buffer.read() if payload == "-" else payload
+    fields = None if source is None else canonical_json.loads(source)
+    if fields is not None and not isinstance(fields, dict):
+        raise SerializationError("the payload must be a JSON object")
+    with open_memory(**store) as memory:
+        record = memory.remember(
+            text,
+            payload=fields,
+            importance=importance,
+            tags=tags,
+            timestamp=timestamp,
+            expires_at=expires_at,
+            pinned=pinned,
+        )
+    if is_json:
+        print_json(record.to_dict())
+    else:
+        click.echo(str(record.id))
+
+
+@click.command()
+@click.argument("query")
+@click.option("-k", default=5, show_default=True, help="How many hits at most.")
+@click.option("--policy", "policy_file", type=click.Path(path_type=Path, dir_okay=False), help="A policy as JSON.")
+@click.option("--now", help="Count ages to this time: ISO 8601.")
+@click.option("--as-of", help="What would have been recalled at this time: ISO 8601.")
+@click.option("--tag", "-t", "tags", multiple=True, help="Only memories with this label.")
+@click.option("--strengthen", is_flag=True, help="Record that the hits were recalled.")
+@click.option("--explain", is_flag=True, help="Show the formula of each hit with the value of every part.")
+@store_options
+@as_json
+def recall(
+    query: str,
+    k: int,
+    policy_file: Path | None,
+    now: str | None,
+    as_of: str | None,
+    tags: tuple[str, ...],
+    strengthen: bool,
+    explain: bool,
+    is_json: bool,
+    **store: Any,
+) -> None:
+    """Print the memories that answer QUERY best, with their scores."""
+    policy = None if policy_file is None else policies.from_json(read_text(policy_file))
+    with open_memory(**store) as memory:
+        hits = memory.recall(query, k=k, policy=policy, now=now, as_of=as_of, tags=tags, strengthen=strengthen)
+    if is_json:
+        print_json(recall_to_dict(hits))
+        return
+    click.echo(repr(hits))
+    if explain:
+        for hit in hits:
+            click.echo(f"\n{hit.rank}  {hit.record.id}\n{hits.explain(hit.rank)!r}")
+
+
+@click.command()
+@click.argument("id", required=False)
+@click.option("--expired", is_flag=True, help="Delete every memory whose time has passed, instead of one.")
+@click.option("--reason", default="forgotten", show_default=True, help="Kept in the log.")
+@store_options
+def forget(id: str | None, expired: bool, reason: str, **store: Any) -> None:
+    """Delete the memory with ID; its events stay in the log."""
+    if (id is None) != expired:
+        raise click.UsageError("give an id, or --expired")
+    with open_memory(**store) as memory:
+        if id is not None:
+            memory.forget(id, reason=reason)
+            click.echo(f"forgot {id}")
+        else:
+            click.echo(f"forgot {len(memory.forget_expired())} expired memories")
+
+
+@click.command()
+@store_options
+@as_json
+def stats(is_json: bool, **store: Any) -> None:
+    """Count what a namespace holds."""
+    with open_memory(**store) as memory:
+        found = memory.stats()
+    if is_json:
+        print_json(found)
+    else:
+        for name, value in found.items():
+            click.echo(f"{name:<10}  {value:,}" if isinstance(value, int) else f"{name:<10}  {value}")
+
+
+def recall_to_dict(hits: Recall) -> dict[str, Any]:
+    """Return an answer as JSON values, with the explanation of every hit."""
+    return {
+        "query": str(hits.query),
+        "policy": str(hits.policy),
+        "now": hits.now_s,
+        "n_candidates": hits.n_candidates,
+        "hits": [{**row, "explanation": hits.explain(i).to_dict()} for i, row in enumerate(hits.to_rows())],
+    }
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file that an option names, or raise an error of one sentence."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SerializationError(f"{path} cannot be read as UTF-8 text: {error}") from error

@@ -1,0 +1,196 @@
+"""The embedded store at work: events in, effects out, in one transaction; the exact index follows the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import numpy as np
+
+from soma.embedding import record_vectors
+from soma.errors import InvalidParameterError, NotFoundError
+from soma.state.events import Event, MemoryLinked, MemoryUnlinked, NamespaceRegistered
+from soma.state.namespace import Namespace
+from soma.state.recall import Filter, Query, Recall, collect, rank
+from soma.state.record import MemoryRecord
+from soma.state.stored import Effect, EffectKind, StoredMemory, admit, evolve, evolve_link
+from soma.stores.rows import index_row, vector_key
+from soma.stores.vectors_memory import ExactIndex
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from soma.embedding import Embedder
+    from soma.math.policy import Policy
+    from soma.stores.protocols import Storage
+
+__all__ = ["EmbeddedStore"]
+
+
+class EmbeddedStore:
+    """One namespace of a storage, with an exact index in memory.
+
+    Parameters
+    ----------
+    storage : Storage
+        Log, records and vectors.
+    registration : Namespace
+        What the first write registers, if the namespace is not registered yet.
+    embedder : Embedder
+        From texts to vectors.
+    clock : callable
+        Returns the time, POSIX seconds.
+    new_id : callable
+        Returns a fresh UUID.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        registration: Namespace,
+        embedder: Embedder,
+        *,
+        clock: Callable[[], float],
+        new_id: Callable[[], UUID],
+    ) -> None:
+        self.storage = storage
+        self.embedder = embedder
+        self.clock = clock
+        self.new_id = new_id
+        self.namespace = registration.name
+        self._index = ExactIndex(embedder.dimension)
+        self._made: dict[bytes, NDArray[np.float32]] = {}
+        with storage.reading():
+            self.registration = storage.records.namespaces().get(self.namespace, registration)
+            self._position = storage.log.head()
+            rows = storage.records.index_rows(self.namespace)
+            vectors = storage.vectors.get(embedder.revision, [row.vector_key for row in rows])
+            missing = self.live([row.id for row in rows if row.vector_key not in vectors])
+        if missing:
+            vectors |= self._vectors_by_key([memory.record for memory in missing])
+        self._index.upsert(rows, [vectors[row.vector_key] for row in rows])
+
+    def __len__(self) -> int:
+        """Return the number of live memories."""
+        self._catch_up()
+        return len(self._index)
+
+    def search(self, query: Query, policy: Policy, now_s: float, k: int, keep: Filter) -> Recall:
+        """Return the ``k`` best memories: by the index where it can serve the policy, else over all of them.
+
+        Both give what `soma.state.recall.rank` gives.
+        """
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise InvalidParameterError("k", k, "must be an integer >= 1")
+        with self.storage.reading():
+            self._catch_up()
+            if query.embedding is not None and policy.index_servable:
+                ids, best, columns, n = self._index.search(query, policy, self.registration, now_s, k, keep)
+                records = [memory.record for memory in self.live(ids)]
+                return collect(query, policy, now_s, records, best.scores, columns, n)
+            memories = self.storage.records.live(self.namespace)
+            return rank(
+                [memory for memory in memories if keep.admits(memory.record, now_s)],
+                query,
+                policy=policy,
+                namespace=self.registration,
+                now_s=now_s,
+                k=k,
+                vectors=self.vectors,
+            )
+
+    def commit(self, events: Callable[[], Iterable[Event]], records: Sequence[MemoryRecord] = ()) -> list[Effect]:
+        """Append events and take their effects in one transaction; ``events`` is called inside it."""
+        vectors = self._vectors_by_key(records)
+        effects: list[Effect] = []
+        stale: set[bytes] = set()
+        with self.storage.writing():
+            for number, event in enumerate(events()):
+                if number == 0:
+                    self.registration = self._registered()
+                effects.append(self._take(event, stale))
+            self.storage.vectors.put(self.embedder.revision, vectors)
+            self.storage.vectors.drop_unused(stale)
+        self._catch_up()
+        return effects
+
+    def _registered(self) -> Namespace:
+        """Return the registration that the store holds; make it with the first event."""
+        known = self.storage.records.namespaces().get(self.namespace)
+        if known is None:
+            event = NamespaceRegistered(event_id=self.new_id(), at_s=self.clock(), registration=self.registration)
+            self.storage.log.append(event)
+            self.storage.records.register(self.registration)
+        return known or self.registration
+
+    def _take(self, event: Event, stale: set[bytes]) -> Effect:
+        """Append one event and take its effect; raise, and so undo the transaction, if it has none."""
+        admit(event, self.registration)
+        log, kept = self.storage.log, self.storage.records
+        position = log.append(event)
+        if position is None:
+            return Effect(EffectKind.DUPLICATE, f"event {event.event_id} was applied before")
+        if isinstance(event, MemoryLinked | MemoryUnlinked):
+            before = kept.link(event.namespace, event.source, event.target, event.link_type)
+            link, effect = evolve_link(before, event)
+            if link is not None:
+                kept.put_link(event.namespace, link, position)
+            elif before is not None:
+                kept.drop_link(event.namespace, before)
+            else:
+                raise NotFoundError("link", f"from {event.source} to {event.target} of type {event.link_type}")
+            return effect
+        namespace, id = event.key
+        assert id is not None  # noqa: S101 - only a registration has no id; for the type checker
+        (stored,) = kept.get(namespace, [id])
+        changed, effect = evolve(stored, event, self.registration)
+        if not effect.is_change or changed is None:
+            raise NotFoundError("memory", id, f"it is not in namespace {namespace}")
+        if isinstance(stored, StoredMemory) and effect.kind is not EffectKind.RECALLED:
+            stale.add(vector_key(stored.record))
+        kept.put(changed, namespace, id, position)
+        return effect
+
+    def _catch_up(self) -> None:
+        """Bring the index to the head of the log, whoever wrote it."""
+        with self.storage.reading():
+            head = self.storage.log.head()
+            if head == self._position:
+                return
+            ids = [id for namespace, id in self.storage.log.keys(self._position) if namespace == self.namespace]
+            stored = self.storage.records.get(self.namespace, ids)
+            live = [memory for memory in stored if isinstance(memory, StoredMemory)]
+            rows = [index_row(memory) for memory in live]
+            vectors = self._vectors_by_key([memory.record for memory in live])
+            self._index.remove(
+                id for id, memory in zip(ids, stored, strict=True) if not isinstance(memory, StoredMemory)
+            )
+            self._index.upsert(rows, [vectors[row.vector_key] for row in rows])
+            self._position = head
+
+    def live(self, ids: Sequence[UUID]) -> list[StoredMemory]:
+        """Return live memories by id, in their order, or raise `NotFoundError`."""
+        found: list[StoredMemory] = []
+        for id, stored in zip(ids, self.storage.records.get(self.namespace, ids), strict=True):
+            if not isinstance(stored, StoredMemory):
+                raise NotFoundError("memory", id, f"it is not in namespace {self.namespace}")
+            found.append(stored)
+        return found
+
+    def vectors(self, records: Sequence[MemoryRecord]) -> NDArray[np.float32]:
+        """Return the unit vectors of records, shape (n, d): kept ones where there are any."""
+        by_key = self._vectors_by_key(records)
+        return np.stack([by_key[vector_key(record)] for record in records])
+
+    def _vectors_by_key(self, records: Sequence[MemoryRecord]) -> dict[bytes, NDArray[np.float32]]:
+        by_key = {vector_key(record): record for record in records}
+        found = {key: self._made[key] for key in by_key if key in self._made}
+        with self.storage.reading():
+            found |= self.storage.vectors.get(self.embedder.revision, [key for key in by_key if key not in found])
+        missing = [key for key in by_key if key not in found]
+        if missing:
+            made = dict(zip(missing, record_vectors(self.embedder, [by_key[key] for key in missing]), strict=True))
+            found |= made
+            self._made = made  # a record is placed, stored and indexed in turn: one vector serves all three
+        return found

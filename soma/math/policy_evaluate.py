@@ -1,0 +1,137 @@
+"""What an expression is worth: walks over its nodes, from the features up to the score."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+import numpy as np
+
+from soma.errors import InvalidParameterError
+from soma.math.domain import FloatArray, finite, non_negative, unit_interval
+from soma.math.policy_explain import Explanation
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from soma.math.policy_bounds import Interval
+    from soma.math.policy_expression import Policy
+
+__all__ = ["MEMORY_TYPES", "NUMERIC_FEATURES", "Columns", "bound", "evaluate", "explain"]
+
+Columns: TypeAlias = "Mapping[str, NDArray[Any]]"
+Key = TypeVar("Key", bound=Hashable)
+
+MEMORY_TYPES: Final = ("episodic", "semantic")
+"""The values of the feature ``memory_type``."""
+
+
+def _finite_non_negative(parameter: str, value: ArrayLike) -> FloatArray:
+    return non_negative(parameter, finite(parameter, value))
+
+
+NUMERIC_FEATURES: Final = {
+    "similarity": finite,
+    "importance": unit_interval,
+    "age_s": _finite_non_negative,
+    "idle_s": _finite_non_negative,
+    "activation": finite,
+    "trace": _finite_non_negative,
+    "lexical": finite,
+    "graph": finite,
+    "common_level": _finite_non_negative,
+}
+"""The features that are numbers, each with the check of its domain."""
+
+
+def evaluate(policy: Policy, features: Mapping[str, ArrayLike]) -> FloatArray:
+    """Return the value of ``policy`` at each row of ``features``."""
+    columns, shape = _aligned({name: _column(name, features) for name in sorted(policy.features)})
+    with np.errstate(all="ignore"):
+        return np.asarray(_value(policy, columns), dtype=np.float64).reshape(shape)
+
+
+def explain(policy: Policy, features: Mapping[str, ArrayLike], row: int) -> Explanation:
+    """Return the tree of values behind one row."""
+    columns, shape = _aligned({name: _column(name, features) for name in sorted(policy.features)})
+    n = int(np.prod(shape, dtype=np.int64))
+    if len(shape) > 1 or not -n <= row < n:
+        raise InvalidParameterError("row", row, f"must be one of {n} rows in one axis")
+    with np.errstate(all="ignore"):
+        return _explained(policy, {name: column[[row]] for name, column in columns.items()})
+
+
+def bound(policy: Policy, lower: Mapping[str, ArrayLike], upper: Mapping[str, ArrayLike]) -> Interval:
+    """Return what ``policy`` cannot leave while each feature stays between its ends."""
+    names = sorted(policy.features)
+    boxes = {"lower": lower, "upper": upper}
+    ends, shape = _aligned({(end, name): _column(name, box) for end, box in boxes.items() for name in names})
+    for name in names:
+        if not (ends["lower", name] <= ends["upper", name]).all():
+            raise InvalidParameterError(f"lower {name}", lower[name], "must not lie above its upper end")
+    low, high = ({name: ends[end, name] for name in names} for end in boxes)
+    with np.errstate(all="ignore"):
+        below, above = _interval(policy, low, high)
+    return np.asarray(below).reshape(shape), np.asarray(above).reshape(shape)
+
+
+def _column(name: str, features: Mapping[str, ArrayLike]) -> NDArray[Any]:
+    if name not in features:
+        raise InvalidParameterError("features", sorted(features), f"must include {name}, which the policy reads")
+    if name in NUMERIC_FEATURES:
+        return NUMERIC_FEATURES[name](name, features[name])
+    types = np.asarray(features[name])
+    if not np.isin(types, MEMORY_TYPES).all():
+        raise InvalidParameterError(name, features[name], f"must hold only {' and '.join(MEMORY_TYPES)}")
+    return types.astype(np.str_)
+
+
+def _aligned(columns: Mapping[Key, NDArray[Any]]) -> tuple[dict[Key, NDArray[Any]], tuple[int, ...]]:
+    """Return the columns in one axis of equal length, and their common shape.
+
+    NumPy computes one and the same element alike in any contiguous array; with a broadcast one, a power
+    may differ in the last bit, and a subset of the rows would not score as the whole does.
+    """
+    try:
+        aligned = np.broadcast_arrays(*columns.values())
+    except ValueError:
+        shapes = {str(key): column.shape for key, column in columns.items()}
+        raise InvalidParameterError("features", shapes, "must broadcast to one shape") from None
+    flat = {key: np.ascontiguousarray(column).ravel() for key, column in zip(columns, aligned, strict=True)}
+    return flat, aligned[0].shape if aligned else ()
+
+
+def _value(node: Policy, columns: Columns) -> FloatArray:
+    if node.feature is None:
+        value = node.compute(*(_value(operand, columns) for operand in node.operands))
+    else:
+        value = node.compute(columns[node.feature])
+    if not np.isfinite(value).all():
+        row = int(np.flatnonzero(~np.isfinite(value))[0])
+        raise InvalidParameterError(
+            str(node), float(np.ravel(value)[row]), f"must be finite everywhere, and is not in row {row}"
+        )
+    return value
+
+
+def _explained(node: Policy, columns: Columns) -> Explanation:
+    return Explanation(
+        node.formula.text,
+        float(np.ravel(_value(node, columns))[0]),
+        node.kind if node.operands else "",
+        tuple(_explained(part, columns) for part in _parts(node)),
+    )
+
+
+def _parts(node: Policy) -> tuple[Policy, ...]:
+    """Return the operands; of a chain ``a * b * c`` all factors, as people read it."""
+    parts = node.operands
+    while node.kind in ("+", "*") and parts[0].kind == node.kind:
+        parts = (*parts[0].operands, *parts[1:])
+    return parts
+
+
+def _interval(node: Policy, lower: Columns, upper: Columns) -> Interval:
+    if node.feature is None:
+        return node.enclose(*(_interval(operand, lower, upper) for operand in node.operands))
+    return node.enclose((lower[node.feature], upper[node.feature]))

@@ -1,0 +1,193 @@
+"""The leaves of a policy that read features, and the forgetting curve of an age."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from soma.errors import InvalidParameterError
+from soma.math import decay as curves
+from soma.math import policy_bounds as bounds
+from soma.math.domain import FloatArray
+from soma.math.policy_evaluate import MEMORY_TYPES, NUMERIC_FEATURES
+from soma.math.policy_expression import Policy
+from soma.math.policy_formula import Binding, Formula
+from soma.math.policy_operations import Node
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from soma.math.policy_bounds import Interval
+
+__all__ = ["TERMS", "Decay", "MemoryTypeIs", "SameCell", "Term"]
+
+TERMS: Final = tuple(name for name in NUMERIC_FEATURES if name != "common_level")
+"""The features that are terms as they stand."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Term(Node):
+    """A feature that is a number, by its name."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.name not in TERMS:
+            raise InvalidParameterError("term", self.name, f"must be one of {', '.join(TERMS)}")
+
+    @property
+    def kind(self) -> str:
+        """The name of the feature."""
+        return self.name
+
+    @property
+    def feature(self) -> str:
+        """The name."""
+        return self.name
+
+    @property
+    def formula(self) -> Formula:
+        """``similarity()``."""
+        return Formula(f"{self.name}()", rf"\mathrm{{{self.name.removesuffix('_s')}}}")
+
+    def compute(self, *inputs: NDArray[Any]) -> FloatArray:
+        """Return the feature."""
+        return inputs[0]
+
+    def enclose(self, *inputs: Interval) -> Interval:
+        """Return the feature's range."""
+        return inputs[0]
+
+    def to_node(self) -> dict[str, Any]:
+        """Return the node as JSON values."""
+        return {"node": self.name}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SameCell(Node):
+    """1 where the record's address shares at least ``level`` levels with the query's, else 0."""
+
+    level: int
+
+    def __post_init__(self) -> None:
+        level: object = self.level
+        if isinstance(level, bool) or not isinstance(level, int) or not 0 <= level <= 64:
+            raise InvalidParameterError("level", self.level, "must be an integer from 0 to 64")
+
+    @property
+    def kind(self) -> str:
+        """``"same_cell"``."""
+        return "same_cell"
+
+    @property
+    def feature(self) -> str:
+        """``common_level``."""
+        return "common_level"
+
+    @property
+    def formula(self) -> Formula:
+        """``same_cell(3)``."""
+        return Formula(f"same_cell({self.level})", rf"\mathbf{{1}}[\mathrm{{level}} \ge {self.level}]")
+
+    def compute(self, *inputs: NDArray[Any]) -> FloatArray:
+        """Return the indicator."""
+        return _indicator(inputs[0] >= self.level)
+
+    def enclose(self, *inputs: Interval) -> Interval:
+        """Return the indicator's range: it rises with the level."""
+        return self.compute(inputs[0][0]), self.compute(inputs[0][1])
+
+    def to_node(self) -> dict[str, Any]:
+        """Return the node as JSON values."""
+        return {"node": self.kind, "level": self.level}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MemoryTypeIs(Node):
+    """1 where the record is of that type, else 0."""
+
+    is_type: str
+
+    def __post_init__(self) -> None:
+        if self.is_type not in MEMORY_TYPES:
+            raise InvalidParameterError("memory_type", self.is_type, f"must be {' or '.join(MEMORY_TYPES)}")
+        object.__setattr__(self, "is_type", str.__str__(self.is_type))
+
+    @property
+    def kind(self) -> str:
+        """``"memory_type"``."""
+        return "memory_type"
+
+    @property
+    def feature(self) -> str:
+        """``memory_type``."""
+        return "memory_type"
+
+    @property
+    def formula(self) -> Formula:
+        """``memory_type("semantic")``."""
+        return Formula(f'memory_type("{self.is_type}")', rf"\mathbf{{1}}[\mathrm{{{self.is_type}}}]")
+
+    def compute(self, *inputs: NDArray[Any]) -> FloatArray:
+        """Return the indicator."""
+        return _indicator(inputs[0] == self.is_type)
+
+    def enclose(self, *inputs: Interval) -> Interval:
+        """Return the indicator's range: 1 if the box holds this type only, 0 if it cannot hold it."""
+        first, last = (np.asarray(end, dtype=np.str_) for end in inputs[0])
+        may = (first <= self.is_type) & (self.is_type <= last)
+        return _indicator(may & (first == last)), _indicator(may)
+
+    def to_node(self) -> dict[str, Any]:
+        """Return the node as JSON values."""
+        return {"node": self.kind, "is_type": self.is_type}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Decay(Node):
+    """A forgetting curve of an age."""
+
+    curve: curves.Curve
+    of: Policy
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.curve, curves.Curve):
+            raise InvalidParameterError("curve", self.curve, "must be a forgetting curve of soma.math.decay")
+        if not isinstance(self.of, Term) or self.of.name not in ("age_s", "idle_s"):
+            raise InvalidParameterError("of", self.of, "must be age_s or idle_s")
+
+    @property
+    def kind(self) -> str:
+        """``"decay"``."""
+        return "decay"
+
+    @property
+    def operands(self) -> tuple[Policy, ...]:
+        """The age."""
+        return (self.of,)
+
+    @property
+    def formula(self) -> Formula:
+        """``decay(Exponential(half_life_s=3600.0), of=age_s)``."""
+        text = f"decay({self.curve!r}, of={self.of.kind})"
+        latex = self.curve.latex(self.of.formula.latex)
+        return Formula(text, latex, latex_binding=Binding.POWER)
+
+    def compute(self, *inputs: NDArray[Any]) -> FloatArray:
+        """Apply the curve."""
+        value: FloatArray = self.curve.value(*inputs)
+        return value
+
+    def enclose(self, *inputs: Interval) -> Interval:
+        """Apply the curve, which never rises, to both ends."""
+        return bounds.decreasing(self.curve.value, *inputs)
+
+    def to_node(self) -> dict[str, Any]:
+        """Return the node as JSON values."""
+        return {"node": self.kind, "curve": self.curve.to_dict(), "of": self.of.to_node()}
+
+
+def _indicator(holds: NDArray[np.bool_]) -> FloatArray:
+    return holds.astype(np.float64)

@@ -1,0 +1,237 @@
+"""How near two memories are: the one cosine kernel, distance, and the overlap of words."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from soma.errors import InvalidParameterError
+from soma.math.domain import FloatArray, finite, non_negative
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["cosine", "euclidean", "lexical_overlap", "nearness", "tokens", "unit_vectors"]
+
+_CHUNK: Final = 4_096
+_WORD: Final = re.compile(r"[^\W_]+(?:_+[^\W_]+)*", re.UNICODE)
+_PART: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\dA-Za-z_]+")
+
+
+def unit_vectors(vectors: ArrayLike) -> NDArray[np.float32]:
+    r"""Return vectors scaled to length 1, as float32; zero vectors stay zero.
+
+    .. math:: u = x / \lVert x \rVert_2
+
+    Parameters
+    ----------
+    vectors : array_like, shape (\*batch, d)
+        Finite numbers of any size.
+
+    Returns
+    -------
+    ndarray of float32, shape (\*batch, d)
+        In [-1, 1].
+
+    Raises
+    ------
+    InvalidParameterError
+        For numbers that are not finite, or no vector.
+
+    Notes
+    -----
+    Laws: ``property_tests/math/test_similarity.py``.
+
+    Examples
+    --------
+    >>> unit_vectors([[3.0, 4.0], [0.0, 0.0]]).round(1).tolist()
+    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
+    array = finite("vectors", vectors)
+    if array.ndim == 0:
+        raise InvalidParameterError("vectors", vectors, "must have at least one axis")
+    # the largest component becomes 1 first, so that no square overflows or vanishes
+    largest = np.max(np.abs(array), axis=-1, keepdims=True, initial=0.0)
+    scaled = array / np.where(largest > 0, largest, 1.0)
+    length = np.sqrt(np.vecdot(scaled, scaled))[..., None]
+    return (scaled / np.where(length > 0, length, 1.0)).astype(np.float32)
+
+
+def cosine(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> FloatArray:
+    r"""Return the cosine of a query to each row: the one kernel that every engine's scores are made with.
+
+    .. math:: c_i = \min(1, \max(-1, q \cdot v_i))
+
+    computed in float64, each row by itself: the value of a row does not depend on which others are asked.
+
+    Parameters
+    ----------
+    query : ndarray of float32, shape (d,)
+        A unit vector, from `unit_vectors`.
+    vectors : ndarray of float32, shape (n, d)
+        Unit vectors.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        In [-1, 1]; 0 for zero vectors.
+
+    Raises
+    ------
+    InvalidParameterError
+        For shapes that do not fit.
+
+    Notes
+    -----
+    Laws: ``property_tests/math/test_similarity.py``.
+
+    Examples
+    --------
+    >>> cosine(unit_vectors([1.0, 0.0]), unit_vectors([[2.0, 0.0], [0.0, 1.0]])).tolist()
+    [1.0, 0.0]
+    """
+    if query.ndim != 1 or vectors.ndim != 2 or vectors.shape[1] != query.shape[0]:
+        raise InvalidParameterError("vectors", vectors.shape, f"must have shape (n, {query.shape[-1]})")
+    target = query.astype(np.float64)
+    products = np.empty(len(vectors))
+    for start in range(0, len(vectors), _CHUNK):
+        rows = np.ascontiguousarray(vectors[start : start + _CHUNK], dtype=np.float64)
+        products[start : start + _CHUNK] = np.vecdot(rows, target)
+    return np.clip(products, -1.0, 1.0)
+
+
+def euclidean(query: ArrayLike, points: ArrayLike) -> FloatArray:
+    r"""Return the Euclidean distance of a query to each point.
+
+    .. math:: d_i = \lVert p_i - q \rVert_2
+
+    Parameters
+    ----------
+    query : array_like, shape (d,)
+        A finite point.
+    points : array_like, shape (n, d)
+        Finite points.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        >= 0; infinite where the difference is beyond the range of doubles.
+
+    Raises
+    ------
+    InvalidParameterError
+        For numbers that are not finite, or shapes that do not fit.
+
+    Notes
+    -----
+    Laws: ``property_tests/math/test_similarity.py``.
+
+    Examples
+    --------
+    >>> euclidean([0.0, 0.0], [[3.0, 4.0]]).tolist()
+    [5.0]
+    """
+    q, p = finite("query", query), finite("points", points)
+    if q.ndim != 1 or p.ndim != 2 or p.shape[1] != q.shape[0]:
+        raise InvalidParameterError("points", p.shape, f"must have shape (n, {q.shape[-1] if q.ndim else 1})")
+    with np.errstate(over="ignore"):
+        difference = np.abs(p - q)
+    # hypot, folded over the axes: it neither overflows nor vanishes on the way
+    with np.errstate(over="ignore"):
+        return np.asarray(np.hypot.reduce(difference, axis=1))
+
+
+def nearness(distance: ArrayLike) -> FloatArray:
+    r"""Return a similarity that falls with distance: :math:`1 / (1 + d)`.
+
+    Parameters
+    ----------
+    distance : array_like, shape (\*batch,)
+        Distance :math:`d`, >= 0.
+
+    Returns
+    -------
+    ndarray of float64, shape (\*batch,)
+        In [0, 1].
+
+    Raises
+    ------
+    InvalidParameterError
+        For a negative distance, or NaN.
+
+    Notes
+    -----
+    Laws: ``property_tests/math/test_similarity.py``.
+
+    Examples
+    --------
+    >>> nearness([0.0, 1.0]).tolist()
+    [1.0, 0.5]
+    """
+    return 1.0 / (1.0 + non_negative("distance", distance))
+
+
+def tokens(text: str) -> tuple[str, ...]:
+    """Return the words of a text, in order: NFKC, folded case; identifiers whole and in their parts.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    tuple of str
+        Words of letters and digits; ``snake_case`` and ``CamelCase`` give themselves and their parts.
+
+    Notes
+    -----
+    Laws: ``property_tests/math/test_similarity.py``.
+
+    Examples
+    --------
+    >>> tokens("Fix parseHTML in http_client!")
+    ('fix', 'parsehtml', 'parse', 'html', 'in', 'http_client', 'http', 'client')
+    """
+    found: list[str] = []
+    for word in _WORD.findall(unicodedata.normalize("NFKC", text)):
+        whole = word.casefold()
+        found.append(whole)
+        parts = [part.casefold() for part in _PART.findall(word)]
+        if len(parts) > 1:
+            found.extend(parts)
+    return tuple(found)
+
+
+def lexical_overlap(query: Collection[str], document: Collection[str]) -> float:
+    r"""Return the share of the distinct words of a query that a document has.
+
+    .. math:: |Q \cap D| / |Q|
+
+    Parameters
+    ----------
+    query : collection of str
+        Words :math:`Q`, from `tokens`.
+    document : collection of str
+        Words :math:`D`.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 if the query has no word.
+
+    Notes
+    -----
+    Laws: ``property_tests/math/test_similarity.py``.
+
+    Examples
+    --------
+    >>> lexical_overlap(tokens("flaky clock"), tokens("the clock test"))
+    0.5
+    """
+    asked = set(query)
+    return len(asked.intersection(document)) / len(asked) if asked else 0.0

@@ -1,0 +1,519 @@
+"""Memory: remember, recall, forget and link over an embedded, durable store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID, uuid5
+
+from soma.embedded import EmbeddedStore
+from soma.embedding import record_vectors
+from soma.errors import ConfigurationError, InvalidParameterError
+from soma.lab.recall import LabRecall
+from soma.math import policy as policies
+from soma.math import projection
+from soma.state.events import (
+    Event,
+    MemoryCreated,
+    MemoryDeleted,
+    MemoryLinked,
+    MemoryRecalled,
+    MemoryUnlinked,
+    MemoryUpdated,
+)
+from soma.state.instant import Instant, to_seconds
+from soma.state.namespace import Namespace
+from soma.state.recall import Filter, Query
+from soma.state.record import Link, MemoryRecord, MemoryType, as_uuid
+from soma.state.serialization import record_to_json
+from soma.state.stored import Effect, StoredMemory
+from soma.state.transition import fold
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from soma.embedding import Embedder
+    from soma.math.policy import Policy
+    from soma.state.minimal import MinimalSoma
+
+__all__ = ["Memory"]
+
+_IMPORT = UUID("0d0b6c52-7d1c-5b0e-8f1a-3a6b6f6c9b2d")
+
+MAX_SKEW_S = 300.0
+"""How far in the future a timestamp may lie, seconds: clocks differ."""
+
+
+class Memory:
+    """One namespace of a store: an event log, what the log has made of each memory, and an exact index.
+
+    Every change is an event. It is in the log, on the disk, before the call returns; the index follows the log,
+    also where another process wrote it. Make one with `soma.open`.
+
+    Parameters
+    ----------
+    store : EmbeddedStore
+        Where events go, and what the log has made of the namespace.
+    """
+
+    def __init__(self, store: EmbeddedStore) -> None:
+        self._store = store
+
+    def __repr__(self) -> str:
+        return f"Memory({self.namespace!r}, {len(self):,} memories, {self.embedder.revision})"
+
+    def __len__(self) -> int:
+        """Return the number of live memories."""
+        return len(self._store)
+
+    def __iter__(self) -> Iterator[MemoryRecord]:
+        """Yield the live records, ordered by id."""
+        with self._store.storage.reading():
+            memories = self._store.storage.records.live(self._store.namespace)
+        return (memory.record for memory in memories)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the store; closing twice is allowed."""
+        self._store.storage.close()
+
+    @property
+    def namespace(self) -> str:
+        """Name of the namespace."""
+        return self._store.namespace
+
+    @property
+    def embedder(self) -> Embedder:
+        """What makes vectors of texts."""
+        return self._store.embedder
+
+    @property
+    def registration(self) -> Namespace:
+        """Dimension, frame, projector, trace constants and importance scale of the namespace."""
+        return self._store.registration
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def remember(
+        self,
+        text: str | None = None,
+        *,
+        payload: Mapping[str, Any] | None = None,
+        importance: int = 5,
+        tags: Iterable[str] = (),
+        timestamp: Instant | None = None,
+        coordinate: ArrayLike | None = None,
+        memory_type: str = MemoryType.EPISODIC,
+        pinned: bool = False,
+        expires_at: Instant | None = None,
+        id: UUID | str | None = None,
+    ) -> MemoryRecord:
+        """Store a new memory and return its record.
+
+        Parameters
+        ----------
+        text : str, optional
+            What is embedded and searched by words; without it the strings of the payload are.
+        payload : mapping, optional
+            A JSON object kept with the memory.
+        importance : int
+            Raw; the namespace's scale maps it to [0, 1] (0 to 10 by default).
+        tags : iterable of str
+            Labels.
+        timestamp : float, aware datetime or str, optional
+            When it happened; now by default.
+        coordinate : array_like, optional
+            A point of the namespace's dimension; by default the namespace's projector gives one.
+        memory_type : str
+            ``"episodic"`` or ``"semantic"``.
+        pinned : bool
+            Never evicted, consolidated or expired.
+        expires_at : float, aware datetime or str, optional
+            From when on it is not recalled, and may be swept away.
+        id : UUID or str, optional
+            The identity; a fresh one by default.
+
+        Returns
+        -------
+        MemoryRecord
+            As stored.
+
+        Raises
+        ------
+        InvalidParameterError
+            For a field outside its domain; nothing is stored.
+        SerializationError
+            For a payload that JSON cannot carry; nothing is stored.
+        StoreBusyError
+            If another process keeps the store locked.
+        """
+        if text is None and payload is None:
+            raise InvalidParameterError("text", text, "must be given, or a payload")
+        fields: dict[str, Any] = {
+            "id": self._store.new_id() if id is None else id,
+            "namespace": self.namespace,
+            "coordinate": (0.0,) if coordinate is None else coordinate,
+            "timestamp": self._store.clock() if timestamp is None else timestamp,
+            "importance": importance,
+            "payload": {} if payload is None else payload,
+            "memory_type": memory_type,
+            "text": text,
+            "tags": tags,
+            "pinned": pinned,
+            "expires_at": expires_at,
+        }
+        record = MemoryRecord(**fields)
+        if coordinate is None:
+            (record,) = self.place([record])
+        self.store(record)
+        return record
+
+    def place(self, records: Sequence[MemoryRecord]) -> list[MemoryRecord]:
+        """Return the records with the coordinates that the namespace's projector gives to their vectors.
+
+        Raises
+        ------
+        ConfigurationError
+            If the namespace has no projector, or one for vectors of another dimension.
+        """
+        projector = self.registration.projector
+        if projector is None:
+            raise ConfigurationError(f"namespace {self.namespace} has no projector", "give a coordinate")
+        if projector.embedding_dimension != self.embedder.dimension:
+            raise ConfigurationError(
+                f"namespace {self.namespace} projects vectors of dimension {projector.embedding_dimension}, and "
+                f"{self.embedder.revision} makes {self.embedder.dimension}",
+                "give a coordinate, or open the store with the embedder that it was made with",
+            )
+        axes = projection.orthogonal_axes(projector.seed, projector.embedding_dimension, self.registration.dimension)
+        points = projection.project(record_vectors(self.embedder, records), axes)
+        return [
+            replace(record, coordinate=tuple(point)) for record, point in zip(records, points.tolist(), strict=True)
+        ]
+
+    def store(self, record: MemoryRecord) -> Effect:
+        """Store one record; a live memory of the same id is replaced and keeps its trace.
+
+        Parameters
+        ----------
+        record : MemoryRecord
+            Of this memory's namespace.
+
+        Returns
+        -------
+        Effect
+            ``created`` or ``replaced``.
+
+        Raises
+        ------
+        InvalidParameterError
+            For a record of another namespace or dimension, outside the frame, or from the future.
+        SerializationError
+            For a record that is too large.
+        StoreBusyError
+            If another process keeps the store locked.
+        """
+        return self.store_many([record])[0]
+
+    def store_many(self, records: Sequence[MemoryRecord], *, is_history: bool = False) -> list[Effect]:
+        """Store records in one transaction: all of them, or none.
+
+        Parameters
+        ----------
+        records : sequence of MemoryRecord
+            Of this memory's namespace.
+        is_history : bool
+            An import of the past: each event happened at its record's timestamp, not now, so that ``as_of`` finds
+            the memory from then on. The same record again has no effect, also after it was forgotten.
+
+        Returns
+        -------
+        list of Effect
+            ``created`` or ``replaced`` (``duplicate`` in a repeated import), one for each record.
+
+        Raises
+        ------
+        InvalidParameterError, SerializationError, StoreBusyError
+            As `store`; nothing is stored.
+        """
+        now = self._store.clock()
+        for record in records:
+            if not isinstance(record, MemoryRecord):
+                raise InvalidParameterError("record", record, "must be a MemoryRecord")
+            if record.namespace != self.namespace:
+                raise InvalidParameterError("namespace", record.namespace, f"must be {self.namespace}")
+            if record.timestamp > now + MAX_SKEW_S:
+                raise InvalidParameterError(
+                    "timestamp", record.timestamp, f"must be at most {MAX_SKEW_S:.0f} s after now, {now:.0f}"
+                )
+
+        def events() -> Iterator[Event]:
+            for record in records:
+                (stored,) = self._store.storage.records.get(self.namespace, [record.id])
+                kind = MemoryUpdated if isinstance(stored, StoredMemory) else MemoryCreated
+                if is_history:  # the same record always gives the same event: an import repeated has no effect
+                    event_id = uuid5(_IMPORT, hashlib.sha256(record_to_json(record)).hexdigest())
+                    yield kind(event_id=event_id, at_s=record.timestamp, record=record)
+                else:
+                    yield kind(event_id=self._store.new_id(), at_s=now, record=record)
+
+        return self._store.commit(events, records)
+
+    def forget(self, id: UUID | str, *, reason: str = "forgotten") -> None:
+        """Delete one memory; its events stay in the log, and storing it again brings it back.
+
+        Parameters
+        ----------
+        id : UUID or str
+            The memory.
+        reason : str
+            Kept in the log.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such live memory.
+        """
+        event = MemoryDeleted(
+            event_id=self._store.new_id(),
+            at_s=self._store.clock(),
+            namespace=self.namespace,
+            id=as_uuid("id", id),
+            reason=reason,
+        )
+        self._store.commit(lambda: [event])
+
+    def forget_expired(self) -> list[UUID]:
+        """Delete the memories whose ``expires_at`` has passed, and return their ids."""
+        now, cause = self._store.clock(), self._store.new_id()
+        gone: list[UUID] = []
+
+        def events() -> Iterator[Event]:
+            gone.extend(self._store.storage.records.expired(self.namespace, now))
+            for id in gone:
+                yield MemoryDeleted(
+                    event_id=self._store.new_id(),
+                    at_s=now,
+                    cause_id=cause,
+                    namespace=self.namespace,
+                    id=id,
+                    reason="expired",
+                )
+
+        self._store.commit(events)
+        return gone
+
+    def link(self, source: UUID | str, target: UUID | str, link_type: str = "related", weight: float = 1.0) -> None:
+        """Link two memories, or set the weight of their link.
+
+        Parameters
+        ----------
+        source, target : UUID or str
+            Live memories of this namespace.
+        link_type : str
+            What the link means.
+        weight : float
+            Strength, > 0.
+
+        Raises
+        ------
+        NotFoundError
+            If an end is not a live memory.
+        """
+        event = MemoryLinked(
+            event_id=self._store.new_id(),
+            at_s=self._store.clock(),
+            namespace=self.namespace,
+            source=as_uuid("source", source),
+            target=as_uuid("target", target),
+            link_type=link_type,
+            weight=weight,
+        )
+
+        def events() -> Iterator[Event]:
+            self._store.live([event.source, event.target])
+            yield event
+
+        self._store.commit(events)
+
+    def unlink(self, source: UUID | str, target: UUID | str, link_type: str = "related") -> None:
+        """Remove a link.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such link.
+        """
+        event = MemoryUnlinked(
+            event_id=self._store.new_id(),
+            at_s=self._store.clock(),
+            namespace=self.namespace,
+            source=as_uuid("source", source),
+            target=as_uuid("target", target),
+            link_type=link_type,
+        )
+        self._store.commit(lambda: [event])
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def retrieve(self, id: UUID | str) -> StoredMemory:
+        """Return one memory: its record, version, trace and recalls.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such live memory.
+        """
+        with self._store.storage.reading():
+            return self._store.live([as_uuid("id", id)])[0]
+
+    def links(self, id: UUID | str | None = None) -> list[Link]:
+        """Return the links whose ends are live, of one memory or of all, ordered by source, target and type."""
+        with self._store.storage.reading():
+            links = self._store.storage.records.links(self.namespace)
+        wanted = None if id is None else as_uuid("id", id)
+        return [link for link in links if wanted is None or wanted in (link.source, link.target)]
+
+    def recall(
+        self,
+        query: Query | str | ArrayLike,
+        *,
+        k: int = 5,
+        policy: Policy | None = None,
+        now: Instant | None = None,
+        as_of: Instant | None = None,
+        state: MinimalSoma | None = None,
+        strengthen: bool = False,
+        tags: Iterable[str] = (),
+        memory_type: str | None = None,
+    ) -> LabRecall:
+        """Return the ``k`` best memories under a policy, exactly and explained.
+
+        Parameters
+        ----------
+        query : str, Query or array_like
+            Words, embedded here; a `Query`; or a coordinate.
+        k : int
+            How many at most, >= 1.
+        policy : Policy, optional
+            The score; `soma.math.policy.default` without one.
+        now : float, aware datetime or str, optional
+            The time that ages are counted to; the clock's by default. The memories are those of today.
+        as_of : float, aware datetime or str, optional
+            Travel in time: the memories are those of that instant, and so is ``now``.
+        state : MinimalSoma, optional
+            What if: the memories are those of this state, such as a fold of `as_of` and other events.
+        strengthen : bool
+            Record that the hits were recalled, which strengthens their traces.
+        tags : iterable of str
+            Only memories that carry all of these.
+        memory_type : str, optional
+            Only ``"episodic"`` or only ``"semantic"`` memories.
+
+        Returns
+        -------
+        LabRecall
+            Hits by falling score; ties go to the smaller id.
+
+        Raises
+        ------
+        InvalidParameterError
+            For an argument outside its domain, or a query that cannot give what the policy needs.
+        """
+        if as_of is not None and (now is not None or state is not None):
+            raise InvalidParameterError("as_of", as_of, "must stand without now and state, which it gives")
+        if strengthen and (as_of is not None or state is not None):
+            raise InvalidParameterError("strengthen", strengthen, "must be false for another state than today's")
+        asked = self._query(query)
+        scored = policies.default() if policy is None else policy
+        if as_of is not None:
+            state, now = self.as_of(as_of), as_of
+        now_s = self._store.clock() if now is None else to_seconds("now", now)
+        if state is not None:
+            return LabRecall.of(
+                state.recall(
+                    asked,
+                    now_s=now_s,
+                    k=k,
+                    policy=scored,
+                    namespace=self.namespace,
+                    tags=tags,
+                    memory_type=memory_type,
+                    vectors=self._store.vectors,
+                )
+            )
+        found = self._store.search(asked, scored, now_s, k, Filter.of(tags=tags, memory_type=memory_type))
+        if strengthen and found.hits:
+            self._strengthen([hit.record.id for hit in found])
+        return LabRecall.of(found)
+
+    def as_of(self, instant: Instant) -> MinimalSoma:
+        """Return the state of the whole store at an instant: the fold of the events up to then."""
+        with self._store.storage.reading():
+            events = [event for _, event in self._store.storage.log.read()]
+        return fold(events, until_s=instant)
+
+    def events(self) -> Iterator[Event]:
+        """Yield the events of this namespace, in the order of the log."""
+        with self._store.storage.reading():
+            events = [event for _, event in self._store.storage.log.read() if event.key[0] == self.namespace]
+        return iter(events)
+
+    def stats(self) -> dict[str, Any]:
+        """Return counts and constants of the namespace, as JSON values."""
+        with self._store.storage.reading():
+            counts = self._store.storage.records.counts(self.namespace)
+            head, links = (
+                self._store.storage.log.head(),
+                len(self._store.storage.records.links(self.namespace)),
+            )
+        return {
+            "namespace": self.namespace,
+            "episodic": counts.get("episodic", 0),
+            "semantic": counts.get("semantic", 0),
+            "deleted": counts.get("deleted", 0),
+            "links": links,
+            "events": head,
+            "dimension": self.registration.dimension,
+            "embedder": self.embedder.revision,
+        }
+
+    # -- how -------------------------------------------------------------------------------------------------
+
+    def _query(self, query: Query | str | ArrayLike) -> Query:
+        asked = Query.of(query)
+        if asked.text is not None and asked.embedding is None and asked.coordinate is None:
+            if not asked.text.strip():
+                raise InvalidParameterError("query", asked.text, "must contain words")
+            vector = self.embedder.embed([asked.text])[0]
+            return Query(text=asked.text, embedding=tuple(vector.tolist()))
+        if asked.embedding is not None and len(asked.embedding) != self.embedder.dimension:
+            raise InvalidParameterError(
+                "embedding",
+                len(asked.embedding),
+                f"must have dimension {self.embedder.dimension}, as {self.embedder.revision} makes",
+            )
+        return asked
+
+    def _strengthen(self, ids: Sequence[UUID]) -> None:
+        now, cause = self._store.clock(), self._store.new_id()
+
+        def events() -> Iterator[Event]:
+            for id, stored in zip(ids, self._store.storage.records.get(self.namespace, ids), strict=True):
+                if isinstance(stored, StoredMemory):  # another process may have forgotten it meanwhile
+                    yield MemoryRecalled(
+                        event_id=self._store.new_id(),
+                        at_s=now,
+                        cause_id=cause,
+                        namespace=self.namespace,
+                        id=id,
+                    )
+
+        self._store.commit(events)

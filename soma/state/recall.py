@@ -1,0 +1,342 @@
+"""Recall: a policy evaluated over memories, and the ranked, explained answer."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from soma.errors import InvalidParameterError
+from soma.math import similarity
+from soma.math.domain import finite
+from soma.math.topk import top_k_reference
+from soma.state.features import Columns, features
+from soma.state.instant import to_iso
+from soma.state.record import MAX_DIMENSION, MAX_EMBEDDING, MemoryRecord, MemoryType
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from soma.math.policy import Explanation, Policy
+    from soma.state.namespace import Namespace
+    from soma.state.stored import StoredMemory
+
+__all__ = ["Filter", "Hit", "Query", "Recall", "rank"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is looked for.
+
+    Parameters
+    ----------
+    text : str, optional
+        Words, for lexical overlap.
+    embedding : array_like, shape (d,), optional
+        A vector of the memories' model: ``similarity`` is then the cosine.
+    coordinate : array_like, shape (dimension,), optional
+        A point: without an embedding, ``similarity`` is 1 / (1 + distance); also the address for ``same_cell``.
+
+    Raises
+    ------
+    InvalidParameterError
+        For an array that is not finite, or has more than one axis.
+    """
+
+    text: str | None = None
+    embedding: tuple[float, ...] | None = None
+    coordinate: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "embedding", _point("embedding", self.embedding, MAX_EMBEDDING))
+        object.__setattr__(self, "coordinate", _point("coordinate", self.coordinate, MAX_DIMENSION))
+        if self.text is not None and not isinstance(self.text, str):
+            raise InvalidParameterError("text", self.text, "must be a string")
+        if self.text is None and self.embedding is None and self.coordinate is None:
+            raise InvalidParameterError("query", None, "must have a text, an embedding or a coordinate")
+
+    @classmethod
+    def of(cls, query: Query | str | ArrayLike) -> Query:
+        """Return a query from text, from a coordinate, or from a query."""
+        if isinstance(query, Query):
+            return query
+        if isinstance(query, str):
+            return cls(text=query)
+        return cls(coordinate=query)  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        if self.text is not None:
+            return self.text
+        if self.coordinate is not None:
+            return f"({', '.join(f'{x:g}' for x in self.coordinate)})"
+        return f"a vector of {len(self.embedding or ())} numbers"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which memories may be recalled at all.
+
+    Parameters
+    ----------
+    tags : frozenset of str
+        All of them must be carried.
+    memory_type : MemoryType, optional
+        The only type admitted.
+    """
+
+    tags: frozenset[str] = frozenset()
+    memory_type: MemoryType | None = None
+
+    @classmethod
+    def of(cls, *, tags: Iterable[str] = (), memory_type: str | None = None) -> Filter:
+        """Return a filter from what a caller writes."""
+        if isinstance(tags, str):
+            raise InvalidParameterError("tags", tags, "must be a list of strings")
+        try:
+            return cls(frozenset(tags), None if memory_type is None else MemoryType(memory_type))
+        except ValueError:
+            raise InvalidParameterError("memory_type", memory_type, 'must be "episodic" or "semantic"') from None
+
+    def admits(self, record: MemoryRecord, now_s: float) -> bool:
+        """Whether a record may be recalled at ``now_s``: an expired one may not."""
+        return (
+            (record.expires_at is None or record.expires_at > now_s)
+            and (self.memory_type is None or record.memory_type is self.memory_type)
+            and self.tags.issubset(record.tags)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One recalled memory.
+
+    Parameters
+    ----------
+    rank : int
+        Place in the answer, from 0.
+    score : float
+        The policy's value.
+    record : MemoryRecord
+        The memory.
+    features : mapping of str to float
+        What the policy was evaluated on.
+    """
+
+    rank: int
+    score: float
+    record: MemoryRecord
+    features: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Recall:
+    """A ranked answer: a sequence of hits that can explain itself.
+
+    Parameters
+    ----------
+    query : Query
+        What was looked for.
+    policy : Policy
+        What scored.
+    now_s : float
+        The time of the recall, POSIX seconds.
+    hits : tuple of Hit
+        By falling score; ties by id.
+    n_candidates : int
+        How many memories were ranked.
+    """
+
+    query: Query
+    policy: Policy
+    now_s: float
+    hits: tuple[Hit, ...]
+    n_candidates: int
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    @overload
+    def __getitem__(self, rank: int) -> Hit: ...
+    @overload
+    def __getitem__(self, rank: slice) -> tuple[Hit, ...]: ...
+    def __getitem__(self, rank: int | slice) -> Hit | tuple[Hit, ...]:
+        return self.hits[rank]
+
+    def explain(self, rank: int = 0) -> Explanation:
+        """Return the expression tree with the value of each node, for the hit at ``rank``.
+
+        Raises
+        ------
+        InvalidParameterError
+            If there is no such hit.
+        """
+        if not -len(self.hits) <= rank < len(self.hits):
+            raise InvalidParameterError("rank", rank, f"must be below {len(self.hits)}, the number of hits")
+        columns = {name: np.array([value]) for name, value in self.hits[rank].features.items()}
+        return self.policy.explain(columns, 0)
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return one flat dictionary a hit: rank, score, what identifies the memory, and every feature."""
+        return [
+            {
+                "rank": hit.rank,
+                "score": hit.score,
+                "id": str(hit.record.id),
+                "text": hit.record.searchable_text,
+                "timestamp": hit.record.timestamp,
+                "importance_raw": hit.record.importance,
+                "memory_type": hit.record.memory_type.value,
+                "tags": list(hit.record.tags),
+                **hit.features,
+            }
+            for hit in self.hits
+        ]
+
+    def __repr__(self) -> str:
+        found = f"{len(self.hits)} of {self.n_candidates:,} memories for {str(self.query)!r} at {to_iso(self.now_s)}"
+        rows = (
+            f"{hit.rank:>3}  {hit.score:.4f}  {to_iso(hit.record.timestamp)[:10]}  {headline(hit.record)}"
+            for hit in self.hits
+        )
+        return "\n".join([found, *rows])
+
+    def _repr_html_(self) -> str:
+        names = list(self.hits[0].features) if self.hits else []
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in ["rank", "score", "when", "memory", *names])
+        rows = "".join(
+            f"<tr><td>{hit.rank}</td><td>{hit.score:.4f}</td><td>{to_iso(hit.record.timestamp)[:10]}</td>"
+            f"<td style='text-align:left'>{html.escape(headline(hit.record))}</td>"
+            + "".join(f"<td>{_shown(hit.features[name])}</td>" for name in names)
+            + "</tr>"
+            for hit in self.hits
+        )
+        caption = html.escape(f"{len(self.hits)} of {self.n_candidates:,} memories for {str(self.query)!r}")
+        return (
+            f"<table><caption>{caption}<br><code>{html.escape(str(self.policy))}</code></caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+
+def rank(
+    memories: Sequence[StoredMemory],
+    query: Query,
+    *,
+    policy: Policy,
+    namespace: Namespace,
+    now_s: float,
+    k: int,
+    vectors: Callable[[Sequence[MemoryRecord]], Any] | None,
+) -> Recall:
+    """Evaluate ``policy`` over every memory and return the ``k`` best: the definition of recall.
+
+    Parameters
+    ----------
+    memories : sequence of StoredMemory
+        The candidates.
+    query : Query
+        What is looked for.
+    policy : Policy
+        The score.
+    namespace : Namespace
+        The registration: dimension, importance scale, trace constants.
+    now_s : float
+        The time of the recall, POSIX seconds.
+    k : int
+        How many hits at most, >= 1.
+    vectors : callable, optional
+        From n records to their unit vectors, float32 of shape (n, d); by default their precomputed embeddings.
+
+    Returns
+    -------
+    Recall
+        Hits by falling score; ties go to the smaller id.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a query that cannot give what the policy needs, or a ``k`` below 1.
+    """
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise InvalidParameterError("k", k, "must be an integer >= 1")
+    needed = policy.features
+    if not memories:
+        return Recall(query, policy, now_s, (), 0)
+    records = [memory.record for memory in memories]
+    similar = None
+    if "similarity" in needed and query.embedding is not None:
+        rows = (vectors or precomputed(len(query.embedding)))(records)
+        similar = similarity.cosine(similarity.unit_vectors(query.embedding), rows)
+    columns = features(needed, Columns.of(memories), records, query, namespace, now_s, similar)
+    scores = policy.evaluate(columns)
+    ids = np.array([record.id.bytes for record in records], dtype="S16")
+    best = top_k_reference(np.broadcast_to(scores, len(records)), ids, k)
+    return collect(
+        query,
+        policy,
+        now_s,
+        [records[row] for row in best.rows],
+        best.scores,
+        {name: np.asarray(values)[best.rows] for name, values in columns.items()},
+        len(records),
+    )
+
+
+def collect(
+    query: Query,
+    policy: Policy,
+    now_s: float,
+    records: Sequence[MemoryRecord],
+    scores: NDArray[np.float64],
+    columns: Mapping[str, NDArray[Any]],
+    n_candidates: int,
+) -> Recall:
+    """Return the answer made of ranked records, their scores and their features."""
+    hits = tuple(
+        Hit(i, float(scores[i]), record, {name: values[i].item() for name, values in columns.items()})
+        for i, record in enumerate(records)
+    )
+    return Recall(query, policy, now_s, hits, n_candidates)
+
+
+def precomputed(dimension: int) -> Callable[[Sequence[MemoryRecord]], NDArray[np.float32]]:
+    """Return a function from records to their own embeddings as unit vectors, zero where a record has none."""
+
+    def vectors(records: Sequence[MemoryRecord]) -> NDArray[np.float32]:
+        found = np.zeros((len(records), dimension))
+        for row, record in enumerate(records):
+            if record.embedding is not None:
+                if len(record.embedding) != dimension:
+                    raise InvalidParameterError(
+                        "embedding",
+                        len(record.embedding),
+                        f"must have dimension {dimension}, as the query has",
+                    )
+                found[row] = record.embedding
+        return similarity.unit_vectors(found)
+
+    return vectors
+
+
+def headline(record: MemoryRecord, width: int = 72) -> str:
+    """Return the first words of a memory's text, on one line."""
+    line = " ".join(record.searchable_text.split()) or "(no text)"
+    return line if len(line) <= width else f"{line[: width - 1]}…"
+
+
+def _shown(value: float | str) -> str:
+    return html.escape(value) if isinstance(value, str) else f"{value:.4g}"
+
+
+def _point(parameter: str, value: ArrayLike | None, max_dimension: int) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    array = finite(parameter, value)
+    if array.ndim != 1 or not 1 <= array.size <= max_dimension:
+        raise InvalidParameterError(parameter, value, f"must be one vector of 1 to {max_dimension} numbers")
+    return tuple(array.tolist())

@@ -1,0 +1,48 @@
+"""What an index keeps of a memory, and what its vector is made from."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+from uuid import UUID
+
+from soma import canonical_json
+from soma.state.record import MemoryRecord
+from soma.state.stored import StoredMemory
+
+__all__ = ["IndexRow", "index_row", "vector_key"]
+
+
+class IndexRow(NamedTuple):
+    """What an index keeps of a live memory beside its vector."""
+
+    id: UUID
+    timestamp_s: float
+    last_used_s: float
+    importance: int
+    memory_type: str
+    expires_at_s: float | None
+    tags: tuple[str, ...]
+    vector_key: bytes
+
+
+def vector_key(record: MemoryRecord) -> bytes:
+    """Return the hash of what a record's vector is made from: its text, or its precomputed embedding."""
+    if record.embedding is not None:
+        return hashlib.sha256(b"embedding " + canonical_json.dumps(record.embedding)).digest()
+    return hashlib.sha256(b"text " + record.searchable_text.encode()).digest()
+
+
+def index_row(memory: StoredMemory) -> IndexRow:
+    """Return what an index keeps of a memory."""
+    record = memory.record
+    return IndexRow(
+        record.id,
+        record.timestamp,
+        memory.last_used_s,
+        record.importance,
+        record.memory_type.value,
+        record.expires_at,
+        record.tags,
+        vector_key(record),
+    )

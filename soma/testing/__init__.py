@@ -1,0 +1,1 @@
+"""What soma is tested with, for users' own tests too: Hypothesis strategies for its values."""
