@@ -437,6 +437,8 @@ class Memory:
             state, now = self.as_of(as_of), as_of
         now_s = self._store.clock() if now is None else to_seconds("now", now)
         if state is not None:
+            if self.namespace not in state.namespaces:
+                state, _ = state.register(self._store.registration)
             return LabRecall.of(
                 state.recall(
                     asked,

@@ -36,7 +36,7 @@ with soma.open(sys.argv[1], namespace="lab", is_read_only=True) as memory:
         n = len(memory)
         assert n >= seen, "a reader went back in time"
         seen = n
-        assert len(memory.recall("clocks", k=3)) == min(3, n)
+        assert min(3, n) <= len(memory.recall("clocks", k=3)) <= 3
         for record in memory:
             memory.retrieve(record.id)
 print(seen)
@@ -80,9 +80,9 @@ def test_many_readers_beside_a_writer_meet_no_lock(tmp_path: Path) -> None:
     soma.open(tmp_path, namespace="lab").close()
     writer = start(WRITER, tmp_path, 150)
     readers = [start(READER, tmp_path, 3.0) for _ in range(3)]
-    for process in [writer, *readers]:
-        output, complaint = process.communicate(timeout=120)
-        assert process.returncode == 0, complaint
+    results = [(process.communicate(timeout=120), process.returncode) for process in [writer, *readers]]
+    for (output, complaint), code in results:
+        assert code == 0, complaint
         assert output.strip()
     with soma.open(tmp_path, namespace="lab") as memory:
         assert len(memory) == 150

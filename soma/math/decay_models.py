@@ -252,9 +252,15 @@ class Ebbinghaus(Family):
     def _hazard(self, t: FloatArray) -> FloatArray:
         t = np.minimum(t, np.finfo(np.float64).max)  # at infinity the hazard is 0, and its logarithm 0/0
         log_log = self._log_log(t)
-        power = 0.0 if self.c == 1.0 else (self.c - 1.0) * log_log
-        log_slope = math.log(self.c) - math.log(MINUTE * _LN10) - np.log1p(t / MINUTE)
-        return np.exp(log_slope + power - np.logaddexp(self.c * log_log, math.log(self.k)))
+        is_start = np.isneginf(log_log)
+        log_log = np.where(is_start, 0.0, log_log)
+        log_slope = math.log(self.c) - math.log(MINUTE * _LN10) - np.log1p(t / MINUTE) - log_log
+        hazard = np.exp(log_slope - np.logaddexp(0.0, math.log(self.k) - self.c * log_log))
+        if self.c == 1.0:
+            at_start = 1.0 / (MINUTE * _LN10) / self.k
+        else:
+            at_start = 0.0 if self.c > 1.0 else math.inf
+        return np.where(is_start, at_start, hazard)[()]
 
     @staticmethod
     def _log_log(t: FloatArray) -> FloatArray:

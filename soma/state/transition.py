@@ -66,7 +66,7 @@ def fold(events: Iterable[Event], *, start: MinimalSoma | None = None, until_s: 
     start : MinimalSoma, optional
         Where to begin; the empty state by default.
     until_s : float, aware datetime or str, optional
-        Leave out what happened later: time travel.
+        Leave out what happened later: time travel. Registrations are constants, and always taken.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def fold(events: Iterable[Event], *, start: MinimalSoma | None = None, until_s: 
     horizon = None if until_s is None else to_seconds("until_s", until_s)
     soma = MinimalSoma() if start is None else start
     for event in events:
-        if horizon is None or event.at_s <= horizon:
+        if horizon is None or event.at_s <= horizon or isinstance(event, NamespaceRegistered):
             soma, _ = apply(soma, event)
     return soma
 
