@@ -34,7 +34,6 @@ from soma.math.similarity import cosine, unit_vectors
 from soma.math.topk import (
     BLOCK_ROWS,
     TopK,
-    banded_order,
     block_max,
     block_min,
     newest_first,
@@ -76,10 +75,7 @@ def memories(n: int, d: int, n_queries: int, order: str, importance: str, seed: 
     vectors, queries = draw(n), draw(n_queries)
     weight = rng.beta(2.0, 4.0, n) if importance == "beta" else np.ones(n)
     time_s = np.sort(rng.uniform(0.0, SPAN_S, n))
-    if order == "bands":
-        rows = banded_order(weight, time_s, n_bands=8)
-    else:
-        rows = newest_first(time_s)
+    rows = newest_first(time_s) if order == "newest" else newest_first(time_s, weight)
     return Memories(vectors[rows], queries, rng.permutation(n), weight[rows], time_s[rows])
 
 
@@ -97,6 +93,9 @@ class ByHand:
 
     def block_upper(self) -> Floats:
         return self.weights(self.most, self.newest) * SLACK
+
+    def upper_within(self, blocks: Ints, low: Floats, high: Floats) -> Floats:
+        return np.maximum(high, 0.0) * self.weights(self.most[blocks], self.newest[blocks]) * SLACK
 
     def score(self, query: NDArray[np.float32], rows: Ints) -> Floats:
         weights = self.weights(self.data.importance[rows], self.data.time_s[rows])
@@ -123,6 +122,11 @@ class ByPolicy:
         upper = {"similarity": 1.0, "importance": self.most, "age_s": SPAN_S - self.oldest}
         return self.policy.bounds(lower, upper)[1]
 
+    def upper_within(self, blocks: Ints, low: Floats, high: Floats) -> Floats:
+        lower = {"similarity": low, "importance": self.least[blocks], "age_s": SPAN_S - self.newest[blocks]}
+        upper = {"similarity": high, "importance": self.most[blocks], "age_s": SPAN_S - self.oldest[blocks]}
+        return self.policy.bounds(lower, upper)[1]
+
     def _columns(self, rows: Ints) -> dict[str, Floats]:
         return {"importance": self.data.importance[rows], "age_s": SPAN_S - self.data.time_s[rows]}
 
@@ -143,6 +147,7 @@ def search(data: Memories, way: Way, query: NDArray[np.float32], k: int) -> TopK
     return top_k(
         query, data.vectors, data.ids, k=k,
         score=lambda rows: way.score(query, rows), upper=way.upper, block_upper=way.block_upper(),
+        upper_within=way.upper_within,
     )  # fmt: skip
 
 

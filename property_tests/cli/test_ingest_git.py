@@ -352,6 +352,24 @@ def test_importance_counts_breadth_reasons_and_merges(scratch: Path, repository:
     assert [episode.importance for episode in commits_as_memories(scratch)] == [10]
 
 
+def test_what_was_removed_counts_as_much_as_what_was_added(tmp_path: Path) -> None:
+    folder = repository_at(tmp_path)
+    commit(folder, "add", a="line\n" * 500, b="b")
+    (folder / "a").unlink()
+    commit(folder, "remove")
+    added, removed = commits_as_memories(folder)
+    assert (removed.payload["insertions"], removed.payload["deletions"]) == (0, 500)
+    assert added.importance == removed.importance == 4
+
+
+def test_the_text_is_an_extract(scratch: Path) -> None:
+    body = b"\n".join(b"%d" % i + b"x" * 500 for i in range(30))
+    import_history(scratch, [Written(b"s\n\n" + body)])
+    (episode,) = commits_as_memories(scratch)
+    assert [len(part) for part in episode.text.split("\n")] == [1, *[200] * 8]
+    assert "cut" not in episode.payload
+
+
 def test_long_things_are_cut_and_say_so(scratch: Path) -> None:
     files = {b"%04d" % i + b"n" * 1_100: b"" for i in range(60)}
     import_history(scratch, [Written(b"s" * 9_000 + b"\n\n" + b"b" * 20_000, b"a" * 2_000, files=files), Written(b"s")])
@@ -361,7 +379,11 @@ def test_long_things_are_cut_and_say_so(scratch: Path) -> None:
     assert {len(long.payload[key]) for key in ("subject", "author")} == {1_024}
     assert (len(long.payload["files"]), long.payload["n_files"]) == (50, 60)
     assert long.text.endswith(" and 48 more")
+    assert {len(name) for name in long.payload["files"]} == {1_024}
     assert "cut" not in short.payload
+    one_of_each = [Written(b"s", b"a" * 1_025), Written(b"s" * 1_025), Written(b"s\n\n" + b"b" * 16_385)]
+    import_history(scratch, [*one_of_each, Written(b"s", files={b"f" * 1_025: b""})])
+    assert all(episode.payload["cut"] for episode in commits_as_memories(scratch))
     check_episode(long)
 
 

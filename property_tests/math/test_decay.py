@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -91,6 +91,7 @@ def test_never_rises_with_time(family: type[Family], data: st.DataObject) -> Non
 
 
 @families
+@settings(max_examples=25)
 @given(st.data())
 def test_infinity_gives_the_limit(family: type[Family], data: st.DataObject) -> None:
     curve = data.draw(curves(family))
@@ -135,6 +136,7 @@ def test_the_inverse_gives_the_time_of_a_retention(family: type[Family], data: s
 
 
 @pytest.mark.parametrize("family", FAMILIES.values())
+@settings(max_examples=25)
 @given(st.data())
 def test_there_is_no_inverse_where_a_family_states_none(family: type[Family], data: st.DataObject) -> None:
     curve = data.draw(curves(family))
@@ -255,6 +257,7 @@ def test_a_constant_hazard_is_a_semigroup(family: type[Family], data: st.DataObj
 
 
 @families
+@settings(max_examples=25)
 @given(st.data())
 def test_a_negative_time_and_nan_are_errors(family: type[Family], data: st.DataObject) -> None:
     curve = data.draw(curves(family))
@@ -265,6 +268,7 @@ def test_a_negative_time_and_nan_are_errors(family: type[Family], data: st.DataO
 
 
 @families
+@settings(max_examples=25)
 @given(st.data())
 def test_parameters_outside_their_domain_are_errors_that_name_them(family: type[Family], data: st.DataObject) -> None:
     curve = data.draw(curves(family))
@@ -302,6 +306,7 @@ def test_a_quotient_beyond_the_range_of_doubles_still_counts() -> None:
 
 
 @families
+@settings(max_examples=25)
 @given(st.data())
 def test_shapes_go_through_and_are_float64(family: type[Family], data: st.DataObject) -> None:
     curve = data.draw(curves(family))
@@ -320,6 +325,7 @@ def test_shapes_go_through_and_are_float64(family: type[Family], data: st.DataOb
 
 
 @families
+@settings(max_examples=25)
 @given(st.data())
 def test_json_gives_the_same_curve_back(family: type[Family], data: st.DataObject) -> None:
     curve = data.draw(curves(family))
@@ -337,6 +343,7 @@ def test_json_gives_the_same_curve_back(family: type[Family], data: st.DataObjec
 
 
 @families
+@settings(max_examples=25)
 @given(st.data())
 def test_a_field_too_many_or_too_few_is_refused_by_name(family: type[Family], data: st.DataObject) -> None:
     document = data.draw(curves(family)).to_dict()
@@ -368,6 +375,7 @@ def test_text_that_is_no_curve_is_refused(text: str) -> None:
 
 
 @families
+@settings(max_examples=25)
 @given(st.data())
 def test_latex_is_balanced_and_shows_the_argument_and_the_parameters(family: type[Family], data: st.DataObject) -> None:
     curve = data.draw(curves(family))
@@ -402,6 +410,7 @@ def test_latex_reads_as_in_the_literature(curve: Family, expected: str) -> None:
 
 
 @families
+@settings(max_examples=25)
 @given(st.data())
 def test_curves_are_values(family: type[Family], data: st.DataObject) -> None:
     curve = data.draw(curves(family))

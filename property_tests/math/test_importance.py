@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,10 +72,9 @@ def bits(x: np.ndarray) -> bytes:
 def test_every_kind_is_named_and_has_a_strategy() -> None:
     assert set(KINDS) == set(EMPTY) == set(EXAMPLES)
     assert all(KINDS[name].kind == name for name in KINDS)
-    public = {getattr(importance, name) for name in importance.__all__}
-    assert set(KINDS.values()) == {
-        c for c in public if isinstance(c, type) and issubclass(c, Normaliser) and c is not Normaliser
-    }
+    public = [getattr(importance, name) for name in importance.__all__]
+    classes = {c for c in public if isinstance(c, type) and issubclass(c, Normaliser)}
+    assert set(KINDS.values()) == classes - {Normaliser}
 
 
 def test_every_law_is_stated_by_a_class_and_used_by_a_test() -> None:
@@ -98,8 +98,7 @@ def test_a_greater_importance_never_maps_lower(
     kind: str, data: st.DataObject, sample: list[float], asked: list[float]
 ) -> None:
     state = data.draw(EMPTY[kind]).update(sample)
-    neighbours = np.nextafter(asked, np.inf)
-    points = np.sort([*asked, *sample, *neighbours[np.isfinite(neighbours)]])
+    points = np.sort([*asked, *sample, *np.nextafter(asked, 0.0)])
     assert (np.diff(state.normalise(points)) >= 0).all()
 
 
@@ -111,8 +110,7 @@ def test_every_importance_maps_into_the_unit_interval(
     state = data.draw(EMPTY[kind]).update(sample)
     mapped = state.normalise([*asked, *sample, -1.7e308, 1.7e308, 0.0, -0.0])
     assert mapped.dtype == np.float64
-    assert ((mapped >= 0) & (mapped <= 1)).all()
-    assert not np.signbit(mapped).any()
+    assert ((mapped >= 0) & (mapped <= 1) & ~np.signbit(mapped)).all()
 
 
 @stating("order_independent")
@@ -207,7 +205,7 @@ def test_what_is_not_finite_is_an_error(kind: str, wrong: float) -> None:
         with pytest.raises(InvalidParameterError, match="finite"):
             call([1.0, wrong])
     with pytest.raises(InvalidParameterError, match="real numbers"):
-        state.update(["high"])  # type: ignore[list-item]
+        state.update(["high"])
 
 
 @each
@@ -281,25 +279,27 @@ def test_settings_outside_their_domain_are_refused() -> None:
         lambda: FixedBins(()),
         lambda: FixedBins((1.0, 1.0)),
         lambda: FixedBins((1.0, np.nan)),
-        lambda: FixedBins((1.0,), (1,)),
-        lambda: FixedBins((1.0,), (1, -1)),
-        lambda: FixedBins((1.0,), (2**53, 0)),
-        lambda: FixedBins((1.0,), (2**52, 2**52)),
-        lambda: Ecdf(((2.0, 1), (1.0, 1))),
-        lambda: Ecdf(((1.0, 1), (1.0, 1))),
-        lambda: Ecdf(((1.0, 0),)),
-        lambda: Ecdf(((1.0, 2**52), (2.0, 2**52))),
-        lambda: Ecdf(((np.nan, 1),)),
+        lambda: FixedBins((1.0,), counts=((-1, 1),)),
+        lambda: FixedBins((1.0,), counts=((2, 1),)),
+        lambda: FixedBins((1.0,), counts=((0, -1),)),
+        lambda: FixedBins((1.0,), counts=((0, 2**53),)),
+        lambda: FixedBins((1.0,), counts=((0, 2**52), (1, 2**52))),
+        lambda: Ecdf(counts=((2.0, 1), (1.0, 1))),
+        lambda: Ecdf(counts=((1.0, 1), (1.0, 1))),
+        lambda: Ecdf(counts=((1.0, 0),)),
+        lambda: Ecdf(counts=((1.0, 2**52), (2.0, 2**52))),
+        lambda: Ecdf(counts=((np.nan, 1),)),
         lambda: LogBuckets(0.0),
         lambda: LogBuckets(1.0),
         lambda: LogBuckets(1e-4),
-        lambda: LogBuckets(0.1, ((1.5, 1),)),  # type: ignore[arg-type]
-        lambda: LogBuckets(0.1, ((10**9, 1),)),
+        lambda: LogBuckets(0.1, counts=((1.5, 1),)),
+        lambda: LogBuckets(0.1, counts=((np.inf, 1),)),
+        lambda: LogBuckets(0.1, counts=((10**9, 1),)),
     )
 
 
 def test_counts_never_pass_what_a_double_counts_exactly() -> None:
-    half = FixedBins((1.0,), (2**52, 0))
+    half = FixedBins((1.0,), counts=((0, 2**52),))
     with pytest.raises(InvalidParameterError, match="2\\*\\*53"):
         half.merge(half)
 
@@ -351,7 +351,6 @@ def test_a_line_runs_from_its_lower_to_its_upper_end(a: float, b: float, x: floa
     lower, upper = sorted([a, b])
     for line in (Bounded(lower, upper), MinMax().update([a, b]), MinMax(lower, upper)):
         assert line.normalise([lower, upper]).tolist() == [0.0, 1.0]
-        assert line.normalise([-1.7e308, 1.7e308])[0] == 0.0 or lower < -1.7e308
         within = min(max(x, lower), upper)
         # exact rationals: no rounding to share with the code
         exact = (_fraction(within) - _fraction(lower)) / (_fraction(upper) - _fraction(lower))
@@ -366,7 +365,7 @@ def _fraction(x: float) -> Any:
 
 @given(st.floats(-700, 700), st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
 def test_the_logistic_is_its_formula_and_symmetric(z: float, midpoint: float, scale: float) -> None:
-    import mpmath
+    import mpmath  # type: ignore[import-untyped]
 
     unit = Logistic(0, 1)
     np.testing.assert_allclose(unit.normalise(z), float(1 / (1 + mpmath.exp(-mpmath.mpf(z)))), rtol=1e-15)
@@ -397,7 +396,8 @@ def test_bins_are_the_mid_rank_of_a_bin_and_an_edge_falls_above(
     def bin_of(x: float) -> int:
         return sum(edge <= x for edge in edges)
 
-    assert state.counts == tuple(sum(bin_of(s) == i for s in sample) for i in range(len(edges) + 1))
+    assert sum(n for _, n in state.counts) == len(sample)
+    assert all(n == sum(bin_of(s) == i for s in sample) for i, n in state.counts)
     for x in [*asked, *edges]:
         below = sum(bin_of(s) < bin_of(x) for s in sample)
         level = sum(bin_of(s) == bin_of(x) for s in sample)
@@ -408,10 +408,10 @@ def test_bins_are_the_mid_rank_of_a_bin_and_an_edge_falls_above(
 def test_a_bucket_holds_only_numbers_within_its_relative_accuracy(a: float, x: float, t: float) -> None:
     gamma = (1 + a) / (1 - a)
     y = x * gamma * (1 + 1e-9 + t)
-    assume(np.isfinite(y) and abs(x) >= 1e-300)
+    assume(math.isfinite(y) and abs(x) >= 1e-300)
     assert len(LogBuckets(a).update([x, y]).counts) == 2
     near = x * (1 + a * 1e-3)
-    assume(np.isfinite(near))
+    assume(math.isfinite(near))
     # a number inside the accuracy lands in the same bucket or in the next one
     places = [place for place, _ in LogBuckets(a).update([x, near]).counts]
     assert places[-1] - places[0] <= 1
@@ -419,7 +419,7 @@ def test_a_bucket_holds_only_numbers_within_its_relative_accuracy(a: float, x: f
 
 @given(st.floats(1e-3, 1, exclude_max=True), raw)
 def test_buckets_mirror_at_zero_which_has_its_own(a: float, x: float) -> None:
-    assume(x != 0)
+    assume(abs(x) > 0)
     empty = LogBuckets(a)
     positive, negative = empty.update(abs(x)).counts[0][0], empty.update(-abs(x)).counts[0][0]
     assert positive == -negative > 0
@@ -448,7 +448,7 @@ def test_a_bucket_is_the_same_on_every_machine() -> None:
     assert places == PINNED
 
 
-PINNED: list[int] = []
+PINNED = [-103525, -53838, -53701, -1, 0, 1, 52036, 53530, 53701, 53726, 53751, 53776, 53863, 54696, 104895]
 
 
 @given(st.lists(raw, min_size=2, max_size=30), st.sampled_from([0.001, 0.01, 0.3]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
 
-from soma.embedding.protocol import checked_texts, unit_rows
+from soma.embedding.protocol import checked_texts
 from soma.errors import InvalidParameterError
 from soma.math.similarity import tokens
 
@@ -119,7 +119,10 @@ class HashingEmbedder:
         embedded = np.zeros((len(checked), self.dimension), dtype=np.float32)
         row = 0
         for batch in _batches(checked):
-            embedded[row : row + len(batch)] = unit_rows(self._sums([tokens(text) for text in batch]))
+            sums = self._sums([tokens(text) for text in batch])
+            # not math.similarity.unit_vectors: its scaling would end the exactness of the integers
+            lengths = np.sqrt(np.square(sums).sum(axis=1, keepdims=True))
+            embedded[row : row + len(batch)] = sums / np.where(lengths > 0.0, lengths, 1.0)
             row += len(batch)
         return embedded
 

@@ -6,16 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
-import numpy as np
-
 from soma.errors import InvalidParameterError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-    from soma.math.domain import FloatArray
-
-__all__ = ["Embedder", "Embedding", "checked_texts", "unit_rows"]
+__all__ = ["Embedder", "Embedding", "checked_texts"]
 
 Embedding: TypeAlias = "NDArray[np.float32]"
 
@@ -107,31 +104,3 @@ def checked_texts(texts: Sequence[str]) -> list[str]:
             raise InvalidParameterError(f"texts[{index}]", text, "must be a string")
         checked.append(text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text))
     return checked
-
-
-def unit_rows(sums: FloatArray) -> Embedding:
-    r"""Return the rows scaled to length 1; rows of zeros stay.
-
-    .. math:: e_i = x_i / \lVert x_i \rVert_2
-
-    Parameters
-    ----------
-    sums : ndarray of float64, shape (n, d)
-        Rows :math:`x_i`, finite.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, d)
-        In [-1, 1].
-
-    Notes
-    -----
-    Laws: ``property_tests/stores/test_embedding.py``.
-
-    Examples
-    --------
-    >>> unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]])).round(1).tolist()
-    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
-    """
-    norms = np.sqrt(np.square(sums).sum(axis=1, keepdims=True))
-    return (sums / np.where(norms > 0.0, norms, 1.0)).astype(np.float32)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from soma.embedding.protocol import checked_texts, unit_rows
+from soma.embedding.protocol import checked_texts
 from soma.errors import ConfigurationError
+from soma.math.similarity import unit_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,7 +144,7 @@ class StaticEmbedder:
                 (np.ones(columns.size, dtype=np.float32), columns, ends), shape=(len(batch), len(self._table))
             )
             # the sum and the mean have one direction
-            embedded[row : row + len(batch)] = unit_rows((counts @ self._table).astype(np.float64))
+            embedded[row : row + len(batch)] = unit_vectors(counts @ self._table)
         return embedded
 
 

@@ -136,13 +136,7 @@ def _limited(limit: int | None) -> tuple[str, ...]:
 def _environment() -> dict[str, str]:
     """Leave out what would point git elsewhere or trace it, and refuse the network of partial clones."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT_VARIABLES}
-    return {
-        **kept,
-        "LC_ALL": "C",
-        "GIT_NO_LAZY_FETCH": "1",
-        "GIT_ALLOW_PROTOCOL": "",
-        "GIT_TERMINAL_PROMPT": "0",
-    }
+    return {**kept, "LC_ALL": "C", "GIT_ALLOW_PROTOCOL": ""}
 
 
 def _command(git: str, folder: Path, *arguments: str) -> list[str]:

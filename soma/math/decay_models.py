@@ -256,10 +256,9 @@ class Ebbinghaus(Family):
         log_log = np.where(is_start, 0.0, log_log)
         log_slope = math.log(self.c) - math.log(MINUTE * _LN10) - np.log1p(t / MINUTE) - log_log
         hazard = np.exp(log_slope - np.logaddexp(0.0, math.log(self.k) - self.c * log_log))
+        at_start = 0.0 if self.c > 1.0 else math.inf
         if self.c == 1.0:
             at_start = 1.0 / (MINUTE * _LN10) / self.k
-        else:
-            at_start = 0.0 if self.c > 1.0 else math.inf
         return np.where(is_start, at_start, hazard)[()]
 
     @staticmethod

@@ -1,7 +1,7 @@
-"""Importance, from a raw integer of any scale to [0, 1]: normalisers as values, with their laws as data.
+"""Importance, from a raw number of any scale to [0, 1]: normalisers as values, with their laws as data.
 
-A normaliser learns from batches (`update`), joins with another of the same settings (`merge`), and maps
-(`normalise`). What holds for a class is stated as `Laws` beside it, and tested from that statement.
+A normaliser learns from batches, merges with another of the same settings, and maps. What holds for a class is
+stated as `Laws` beside it, and tested from that statement.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
 import numpy as np
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
+    "TIED",
     "Bounded",
     "Ecdf",
     "FixedBins",
@@ -35,7 +37,14 @@ __all__ = [
     "from_json",
 ]
 
-_MIDDLE: Final = 0.5
+TIED: Final = 0.5
+"""What a fitted normaliser gives where it has nothing to tell apart: no data yet, or a sample of one value."""
+
+_MAX_COUNT: Final = 2**53 - 1  # the largest total that a double and JSON count exactly
+_MAX_BYTES: Final = 64_000_000  # an `Ecdf` is as large as its distinct values
+_LARGEST: Final = np.finfo(np.float64).max
+
+_Counts: TypeAlias = tuple[tuple[float, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +53,31 @@ class Laws:
 
     Parameters
     ----------
-    is_fitted : bool
-        Whether it learns from data at all.
+    monotone : bool
+        A greater importance never maps lower.
+    bounded : bool
+        Every importance maps into [0, 1].
+    order_independent : bool
+        The state does not depend on the order of the data.
+    mergeable : bool
+        Merged states map as the state of both samples, to rounding.
     exactly_mergeable : bool
-        Whether merging the states of two batches equals, bit for bit, the state of both together.
-
-    Notes
-    -----
-    Every class is monotone, bounded by [0, 1] and independent of the order of the data: those need no flag.
+        Merged states equal the state of both samples.
+    is_fitted : bool
+        It learns from data; without, updates change nothing.
     """
 
-    is_fitted: bool = True
+    monotone: bool = True
+    bounded: bool = True
+    order_independent: bool = True
+    mergeable: bool = True
     exactly_mergeable: bool = True
+    is_fitted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Normaliser(ABC):
-    """A monotone map from raw importance to [0, 1].
+    """A map from raw importance to [0, 1].
 
     Notes
     -----
@@ -69,14 +86,27 @@ class Normaliser(ABC):
 
     kind: ClassVar[str]
     laws: ClassVar[Laws]
-
-    @abstractmethod
-    def _learn(self, x: FloatArray) -> Self: ...
+    settings: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def _map(self, x: FloatArray) -> FloatArray: ...
 
-    @abstractmethod
+    def update(self, batch: ArrayLike) -> Self:
+        r"""Return the state after more data, of the same kind and settings.
+
+        Parameters
+        ----------
+        batch : array_like, shape (\*batch,)
+            Raw importance, finite; it may be empty.
+
+        Raises
+        ------
+        InvalidParameterError
+            For NaN or infinity, which are never dropped.
+        """
+        x = finite("batch", batch).ravel()
+        return self._learn(x) if x.size else self
+
     def merge(self, other: Self) -> Self:
         """Return the state of both samples together.
 
@@ -85,75 +115,59 @@ class Normaliser(ABC):
         InvalidParameterError
             For another kind, or other settings.
         """
+        if type(other) is not type(self) or any(getattr(self, s) != getattr(other, s) for s in self.settings):
+            shared = ", ".join(["kind", *self.settings])
+            raise InvalidParameterError("other", other, f"must have the same {shared} as {self!r:.80}")
+        return self._join(other)
 
-    def update(self, batch: ArrayLike) -> Self:
-        """Return the state after more data.
-
-        Parameters
-        ----------
-        batch : array_like, shape (n,)
-            Raw importance, finite.
-
-        Returns
-        -------
-        Normaliser
-            Of the same kind and settings.
-
-        Raises
-        ------
-        InvalidParameterError
-            For NaN or infinity, which are never dropped.
-        """
-        return self._learn(finite("batch", batch).ravel())
-
-    def normalise(self, x: ArrayLike) -> FloatArray:
+    def normalise(self, importance: ArrayLike) -> FloatArray:
         r"""Return importance in [0, 1].
 
         Parameters
         ----------
-        x : array_like, shape (\*batch,)
+        importance : array_like, shape (\*batch,)
             Raw importance, finite.
 
         Returns
         -------
         ndarray of float64, shape (\*batch,)
-            In [0, 1]; 0.5 where nothing has been learned, or all that was learned is one value and x is it.
+            In [0, 1]; `TIED` where a fitted class has seen no data, or one value only and is asked for it.
 
         Raises
         ------
         InvalidParameterError
             For NaN or infinity.
         """
-        return np.clip(self._map(finite("x", x)), 0.0, 1.0)
+        # 0.0 is added so that no -0.0 comes out
+        return np.asarray(self._map(finite("importance", importance)) + 0.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the kind, the settings and what was learned, as JSON values."""
-        described: dict[str, Any] = {"kind": self.kind}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            described[field.name] = (
-                [list(x) if isinstance(x, tuple) else x for x in value] if isinstance(value, tuple) else value
-            )
-        return described
+        return {"kind": self.kind, **{f.name: _listed(getattr(self, f.name)) for f in fields(self)}}
 
     def to_json(self) -> str:
         """Return the kind, the settings and what was learned, as JSON."""
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
-    def _require_same(self, other: Self, *settings: str) -> None:
-        is_same = type(other) is type(self) and all(getattr(self, s) == getattr(other, s) for s in settings)
-        if not is_same:
-            raise InvalidParameterError("other", other, f"must be of the kind and settings of {self!r}")
+    def _learn(self, x: FloatArray) -> Self:  # noqa: ARG002 - a fixed scale learns nothing
+        return self
+
+    def _join(self, other: Self) -> Self:  # noqa: ARG002 - a fixed scale joins only its equal
+        return self
+
+    def _set_numbers(self, *names: str) -> None:
+        for name in names:
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)
 class Bounded(Normaliser):
-    r"""A fixed linear scale, :math:`(x - lower) / (upper - lower)`, cut to [0, 1]: it needs no data.
+    r"""A fixed line, :math:`(x - a)/(b - a)`, cut to [0, 1]: it needs no data.
 
     Parameters
     ----------
     lower, upper : float
-        What maps to 0 and to 1, lower < upper.
+        What maps to 0, :math:`a`, and to 1, :math:`b`; lower < upper.
 
     Examples
     --------
@@ -163,40 +177,30 @@ class Bounded(Normaliser):
 
     kind: ClassVar[str] = "bounded"
     laws: ClassVar[Laws] = Laws(is_fitted=False)
+    settings: ClassVar[tuple[str, ...]] = ("lower", "upper")
 
     lower: float
     upper: float
 
     def __post_init__(self) -> None:
-        lower, upper = float(finite("lower", self.lower)), float(finite("upper", self.upper))
-        if not lower < upper or not math.isfinite(upper - lower):
-            raise InvalidParameterError("upper", self.upper, f"must be above lower = {self.lower}, by less than 1e308")
-        object.__setattr__(self, "lower", lower)
-        object.__setattr__(self, "upper", upper)
-
-    def _learn(self, x: FloatArray) -> Self:  # noqa: ARG002 - a fixed scale learns nothing
-        return self
-
-    def merge(self, other: Self) -> Self:
-        """Return the same scale, or raise if the other is another one."""
-        self._require_same(other, "lower", "upper")
-        return self
+        self._set_numbers("lower", "upper")
+        if not self.lower < self.upper:
+            raise InvalidParameterError("upper", self.upper, f"must be above lower = {self.lower}")
 
     def _map(self, x: FloatArray) -> FloatArray:
-        inside = np.clip(x, self.lower, self.upper)
-        return np.asarray((inside - self.lower) / (self.upper - self.lower))
+        return _share(x, self.lower, self.upper)
 
 
 @dataclass(frozen=True, slots=True)
 class Logistic(Normaliser):
-    r"""A fixed S-shaped scale, :math:`1 / (1 + e^{-(x - m)/s})`: no value is too large for it.
+    r"""A fixed S-shaped scale, :math:`1/(1 + e^{-(x - m)/s})`: it flattens, but has no end.
 
     Parameters
     ----------
     midpoint : float
         What maps to 0.5, :math:`m`.
     scale : float
-        Steepness :math:`s`, > 0: at m + s the result is 0.731.
+        Width :math:`s`, > 0: m + s maps to 0.731.
 
     Examples
     --------
@@ -206,32 +210,24 @@ class Logistic(Normaliser):
 
     kind: ClassVar[str] = "logistic"
     laws: ClassVar[Laws] = Laws(is_fitted=False)
+    settings: ClassVar[tuple[str, ...]] = ("midpoint", "scale")
 
     midpoint: float
     scale: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "midpoint", float(finite("midpoint", self.midpoint)))
+        self._set_numbers("midpoint")
         object.__setattr__(self, "scale", positive_scalar("scale", self.scale))
 
-    def _learn(self, x: FloatArray) -> Self:  # noqa: ARG002 - a fixed scale learns nothing
-        return self
-
-    def merge(self, other: Self) -> Self:
-        """Return the same scale, or raise if the other is another one."""
-        self._require_same(other, "midpoint", "scale")
-        return self
-
     def _map(self, x: FloatArray) -> FloatArray:
+        # one form for both signs: each of its steps is monotone in doubles, and infinity on the way gives 0 or 1
         with np.errstate(over="ignore"):
-            z = (x - self.midpoint) / self.scale
-        small = np.exp(-np.minimum(np.abs(z), 745.0))
-        return np.asarray(np.where(z >= 0, 1.0, small) / (1.0 + small))
+            return np.asarray(1.0 / (1.0 + np.exp((self.midpoint - x) / self.scale)))
 
 
 @dataclass(frozen=True, slots=True)
 class MinMax(Normaliser):
-    """The range of the data, mapped linearly to [0, 1].
+    """The range of the data, mapped to [0, 1] by a line: one outlier moves everything.
 
     Parameters
     ----------
@@ -251,21 +247,18 @@ class MinMax(Normaliser):
     upper: float | None = None
 
     def __post_init__(self) -> None:
-        if (self.lower is None) != (self.upper is None):
-            raise InvalidParameterError("upper", self.upper, "must be given with lower")
-        if self.lower is not None and self.upper is not None:
-            lower, upper = float(finite("lower", self.lower)), float(finite("upper", self.upper))
-            if lower > upper:
-                raise InvalidParameterError("upper", self.upper, f"must be at least lower = {self.lower}")
-            object.__setattr__(self, "lower", lower)
-            object.__setattr__(self, "upper", upper)
+        if self.lower is None and self.upper is None:
+            return
+        if self.lower is None or self.upper is None:
+            raise InvalidParameterError("upper", self.upper, "must be given with lower, or neither")
+        self._set_numbers("lower", "upper")
+        if self.lower > self.upper:
+            raise InvalidParameterError("upper", self.upper, f"must be at least lower = {self.lower}")
 
     def _learn(self, x: FloatArray) -> Self:
-        return self.merge(type(self)(float(x.min()), float(x.max()))) if x.size else self
+        return self._join(type(self)(float(x.min()), float(x.max())))
 
-    def merge(self, other: Self) -> Self:
-        """Return the range of both samples."""
-        self._require_same(other)
+    def _join(self, other: Self) -> Self:
         if self.lower is None or self.upper is None:
             return other
         if other.lower is None or other.upper is None:
@@ -274,55 +267,58 @@ class MinMax(Normaliser):
 
     def _map(self, x: FloatArray) -> FloatArray:
         if self.lower is None or self.upper is None:
-            return np.full_like(x, _MIDDLE)
+            return np.full_like(x, TIED)
         if self.lower == self.upper:
-            return np.asarray(_MIDDLE + np.sign(x - self.lower) / 2.0)
-        half = self.upper / 2.0 - self.lower / 2.0  # halves, so that the widest range does not overflow
-        inside = np.clip(x, self.lower, self.upper)
-        return np.asarray((inside / 2.0 - self.lower / 2.0) / half)
+            return np.asarray(TIED + TIED * ((x > self.lower) * 1.0 - (x < self.lower)))
+        return _share(x, self.lower, self.upper)
 
 
 @dataclass(frozen=True, slots=True)
-class _Counted(Normaliser):
-    """A normaliser whose state is counts in ordered places; a value maps to its mid-rank."""
+class _Ranked(Normaliser):
+    """A normaliser whose state is counts in ordered places; a value maps to the mid-rank of its place."""
+
+    laws: ClassVar[Laws] = Laws()
+    place_type: ClassVar[type[int | float]] = int
+
+    counts: _Counts = field(default=(), kw_only=True)
 
     @abstractmethod
     def _place(self, x: FloatArray) -> FloatArray: ...
 
-    @abstractmethod
-    def _counts(self) -> tuple[FloatArray, FloatArray]: ...
+    def __post_init__(self) -> None:
+        given, (first, last) = _pairs(self.counts), self._place(np.array([-_LARGEST, _LARGEST]))
+        counts = tuple((self.place_type(place), n) for place, n in given)
+        is_rising = all(one < other for (one, _), (other, _) in pairwise(counts))
+        if counts != given or not is_rising or not all(first <= place <= last for place, _ in counts):
+            raise InvalidParameterError("counts", self.counts, "must have places of this scale, rising, each once")
+        object.__setattr__(self, "counts", counts)
+
+    def _learn(self, x: FloatArray) -> Self:
+        places, counts = np.unique(self._place(x), return_counts=True)
+        return self._join(replace(self, counts=tuple(zip(places.tolist(), counts.tolist(), strict=True))))
+
+    def _join(self, other: Self) -> Self:
+        total = dict(self.counts)
+        for place, count in other.counts:
+            total[place] = total.get(place, 0) + count
+        return replace(self, counts=tuple(sorted(total.items())))
 
     def _map(self, x: FloatArray) -> FloatArray:
-        places, counts = self._counts()
-        total = counts.sum()
-        if total == 0:
-            return np.full_like(x, _MIDDLE)
+        if not self.counts:
+            return np.full_like(x, TIED)
+        places, counts = np.array(self.counts, dtype=np.float64).T
         upto = np.concatenate([[0.0], np.cumsum(counts)])
-        place = self._place(x)
-        below = upto[np.searchsorted(places, place, side="left")]
-        within = upto[np.searchsorted(places, place, side="right")]
-        return np.asarray((below + within) / 2.0 / total)
-
-
-def _added(one: Mapping[float, int], other: Mapping[float, int]) -> tuple[tuple[float, int], ...]:
-    keys = sorted({*one, *other})
-    return tuple((key, one.get(key, 0) + other.get(key, 0)) for key in keys)
-
-
-def _counted(name: str, pairs: Any) -> tuple[tuple[float, int], ...]:
-    try:
-        counts = tuple((float(finite(name, place)), int(count)) for place, count in pairs)
-    except (TypeError, ValueError):
-        raise InvalidParameterError(name, pairs, "must be pairs of a place and a count") from None
-    places = [place for place, _ in counts]
-    if places != sorted(set(places)) or any(count < 1 for _, count in counts):
-        raise InvalidParameterError(name, pairs, "must be rising places with counts >= 1")
-    return counts
+        asked = self._place(x)
+        below = upto[np.searchsorted(places, asked, side="left")]
+        through = upto[np.searchsorted(places, asked, side="right")]
+        return np.asarray((below + through) / (2.0 * upto[-1]))
 
 
 @dataclass(frozen=True, slots=True)
-class Ecdf(_Counted):
-    """The share of the data below a value, ties counted half (mid-rank): exact, and as large as its distinct values.
+class Ecdf(_Ranked):
+    r"""The share of the data below a value, ties counted half: exact, and as large as its distinct values.
+
+    .. math:: F(x) = \frac{\#\{x_i < x\} + \tfrac12 \#\{x_i = x\}}{n}
 
     Parameters
     ----------
@@ -336,40 +332,22 @@ class Ecdf(_Counted):
     """
 
     kind: ClassVar[str] = "ecdf"
-    laws: ClassVar[Laws] = Laws()
-
-    counts: tuple[tuple[float, int], ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "counts", _counted("counts", self.counts))
-
-    def _learn(self, x: FloatArray) -> Self:
-        values, counts = np.unique(x + 0.0, return_counts=True)
-        return self.merge(type(self)(tuple(zip(values.tolist(), counts.tolist(), strict=True))))
-
-    def merge(self, other: Self) -> Self:
-        """Return the counts of both samples."""
-        self._require_same(other)
-        return type(self)(_added(dict(self.counts), dict(other.counts)))
+    place_type: ClassVar[type[int | float]] = float
 
     def _place(self, x: FloatArray) -> FloatArray:
-        return x
-
-    def _counts(self) -> tuple[FloatArray, FloatArray]:
-        table = np.array(self.counts, dtype=np.float64).reshape(-1, 2)
-        return table[:, 0], table[:, 1]
+        return np.asarray(x + 0.0)  # -0.0 is 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class FixedBins(_Counted):
-    """Counts between fixed edges: a value maps to the mid-rank of its bin.
+class FixedBins(_Ranked):
+    """Mid-ranks of bins between fixed edges.
 
     Parameters
     ----------
     edges : tuple of float
         Rising; they make ``len(edges) + 1`` bins, the outer ones open. A value on an edge falls above it.
-    counts : tuple of int, optional
-        How often each bin was hit.
+    counts : tuple of (int, int)
+        Bins that were hit, from 0, rising, and how often.
 
     Examples
     --------
@@ -378,53 +356,44 @@ class FixedBins(_Counted):
     """
 
     kind: ClassVar[str] = "fixed_bins"
-    laws: ClassVar[Laws] = Laws()
+    settings: ClassVar[tuple[str, ...]] = ("edges",)
 
     edges: tuple[float, ...]
-    counts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        edges = finite("edges", self.edges)
-        if edges.ndim != 1 or not edges.size or not (np.diff(edges) > 0).all():
+        edges = finite("edges", self.edges) + 0.0
+        if edges.ndim != 1 or edges.size == 0 or not (edges[1:] > edges[:-1]).all():
             raise InvalidParameterError("edges", self.edges, "must be rising numbers, at least one")
-        counts = tuple(self.counts) or (0,) * (edges.size + 1)
-        if len(counts) != edges.size + 1 or any(type(count) is not int or count < 0 for count in counts):
-            raise InvalidParameterError("counts", self.counts, f"must be {edges.size + 1} counts >= 0")
         object.__setattr__(self, "edges", tuple(edges.tolist()))
-        object.__setattr__(self, "counts", counts)
-
-    def _learn(self, x: FloatArray) -> Self:
-        hits = np.bincount(self._place(x).astype(np.int64), minlength=len(self.counts))
-        return self.merge(replace(self, counts=tuple(hits.tolist())))
-
-    def merge(self, other: Self) -> Self:
-        """Return the counts of both samples, which must have the same edges."""
-        self._require_same(other, "edges")
-        return replace(self, counts=tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)))
+        _Ranked.__post_init__(self)
 
     def _place(self, x: FloatArray) -> FloatArray:
         return np.searchsorted(np.array(self.edges), x, side="right").astype(np.float64)
 
-    def _counts(self) -> tuple[FloatArray, FloatArray]:
-        return np.arange(len(self.counts), dtype=np.float64), np.array(self.counts, dtype=np.float64)
-
 
 @dataclass(frozen=True, slots=True)
-class LogBuckets(_Counted):
-    r"""Counts in buckets whose edges grow by a constant ratio, :math:`\gamma = (1 + a)/(1 - a)`: any scale, few numbers.
+class LogBuckets(_Ranked):
+    r"""Mid-ranks of buckets whose edges grow with the values: any scale, few numbers, alike on every machine.
+
+    With :math:`|x| = s\,2^e, 1 \le s < 2`, a number lies in the bucket
+
+    .. math:: \operatorname{sgn}(x) \left(1 + \left\lfloor (e + s - 1 + 1074) / (2a) \right\rfloor\right)
+
+    and zero in bucket 0. Two numbers of one bucket have a ratio below :math:`\gamma = (1 + a)/(1 - a)`, because
+    :math:`e + s - 1` rises at least as fast as :math:`\ln |x|`, and :math:`2a < \ln \gamma`.
 
     Parameters
     ----------
-    accuracy : float
-        Relative accuracy :math:`a` of a bucket, in (0, 1).
-    counts : tuple of (float, int)
-        Buckets, rising, and how often each was hit: 0 for zero; :math:`\pm(1 + \lceil \log_\gamma |x| \rceil + 2^{20})`
-        for the others.
+    relative_accuracy : float
+        :math:`a`, in [0.001, 1).
+    counts : tuple of (int, int)
+        Buckets that were hit, rising, and how often.
 
     Notes
     -----
-    Source: Masson, Rim and Lee, DDSketch (2019); negative numbers have a mirrored set of buckets, and no bucket is
-    ever joined with another, so that merging is exact.
+    Source: Masson, Rim and Lee, DDSketch (2019), with a linearly interpolated logarithm: it takes 44 % more buckets,
+    and only operations that every machine rounds alike, where the logarithms of two libraries differ in the last bit.
+    Negative numbers have a mirrored set of buckets; no bucket is ever collapsed.
 
     Examples
     --------
@@ -433,34 +402,22 @@ class LogBuckets(_Counted):
     """
 
     kind: ClassVar[str] = "log_buckets"
-    laws: ClassVar[Laws] = Laws()
+    settings: ClassVar[tuple[str, ...]] = ("relative_accuracy",)
 
-    accuracy: float = 0.01
-    counts: tuple[tuple[float, int], ...] = ()
+    relative_accuracy: float = 0.01
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "accuracy", positive_scalar("accuracy", self.accuracy))
-        if not 1e-3 <= self.accuracy < 1.0:
-            raise InvalidParameterError("accuracy", self.accuracy, "must lie in [0.001, 1)")
-        object.__setattr__(self, "counts", _counted("counts", self.counts))
-
-    def _learn(self, x: FloatArray) -> Self:
-        places, counts = np.unique(self._place(x), return_counts=True)
-        return self.merge(replace(self, counts=tuple(zip(places.tolist(), counts.tolist(), strict=True))))
-
-    def merge(self, other: Self) -> Self:
-        """Return the counts of both samples, which must have the same accuracy."""
-        self._require_same(other, "accuracy")
-        return replace(self, counts=_added(dict(self.counts), dict(other.counts)))
+        accuracy = positive_scalar("relative_accuracy", self.relative_accuracy)
+        # below, rounding would eat the slack between 2 a and ln gamma
+        if not 1e-3 <= accuracy < 1.0:
+            raise InvalidParameterError("relative_accuracy", accuracy, "must lie in [0.001, 1)")
+        object.__setattr__(self, "relative_accuracy", accuracy)
+        _Ranked.__post_init__(self)
 
     def _place(self, x: FloatArray) -> FloatArray:
-        log_gamma = math.log1p(self.accuracy) - math.log1p(-self.accuracy)
-        size = np.ceil(np.log(np.where(x == 0, 1.0, np.abs(x))) / log_gamma) + 2.0**20 + 1.0
-        return np.where(x == 0, 0.0, np.copysign(size, x))
-
-    def _counts(self) -> tuple[FloatArray, FloatArray]:
-        table = np.array(self.counts, dtype=np.float64).reshape(-1, 2)
-        return table[:, 0], table[:, 1]
+        half_s, e_above = np.frexp(np.abs(x))
+        position = e_above + (2.0 * half_s - 2.0) + 1074.0  # 0 for the smallest double
+        return np.asarray(np.sign(x) * (1.0 + np.floor(position / (2.0 * self.relative_accuracy))) + 0.0)
 
 
 KINDS: Final[Mapping[str, type[Normaliser]]] = {
@@ -475,7 +432,7 @@ def from_dict(description: Mapping[str, Any]) -> Normaliser:
     Raises
     ------
     SerializationError
-        For an unknown kind, or missing or unknown fields.
+        For an unknown kind, or a missing or unknown field.
     InvalidParameterError
         For a field outside its domain.
 
@@ -484,17 +441,15 @@ def from_dict(description: Mapping[str, Any]) -> Normaliser:
     >>> from_dict({"kind": "bounded", "lower": 0, "upper": 10})
     Bounded(lower=0.0, upper=10.0)
     """
-    if not isinstance(description, Mapping):
-        raise SerializationError("a normaliser must be a JSON object")
-    name = description.get("kind")
+    name = description.get("kind") if isinstance(description, Mapping) else None
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise SerializationError(f"the normaliser {name!r} is unknown: expected one of {', '.join(KINDS)}")
-    wanted = {field.name for field in fields(kind)}
-    if wanted != set(description) - {"kind"}:
-        raise SerializationError(f"the normaliser {name} has exactly the fields {', '.join(sorted(wanted))}")
-    values = {name: tuple(x) if isinstance(x := description[name], list) else x for name in wanted}
-    return kind(**values)
+    wanted, given = {f.name for f in fields(kind)}, set(description) - {"kind"}
+    if wanted != given:
+        wrong = ", ".join(sorted(map(str, wanted ^ given)))
+        raise SerializationError(f"the normaliser {name} has exactly {sorted(wanted)}, but {wrong} differs")
+    return kind(**{key: description[key] for key in wanted})
 
 
 def from_json(text: str) -> Normaliser:
@@ -503,7 +458,7 @@ def from_json(text: str) -> Normaliser:
     Raises
     ------
     SerializationError
-        For text that is not JSON, and as `from_dict`.
+        For text that is not a JSON object of at most 64 MB, and as `from_dict`.
 
     Examples
     --------
@@ -511,6 +466,34 @@ def from_json(text: str) -> Normaliser:
     >>> from_json(state.to_json()) == state
     True
     """
-    from soma import canonical_json  # noqa: PLC0415 - needed only when a file is read
+    from soma import canonical_json  # noqa: PLC0415 - keeps the normalisers free of it until a file is read
 
-    return from_dict(canonical_json.loads(text))  # type: ignore[arg-type]
+    return from_dict(canonical_json.loads(text, max_bytes=_MAX_BYTES))  # type: ignore[arg-type]
+
+
+def _share(x: FloatArray, lower: float, upper: float) -> FloatArray:
+    inside = np.clip(x, lower, upper)
+    if math.isinf(upper - lower):
+        inside, lower, upper = inside / 2.0, lower / 2.0, upper / 2.0
+    return np.asarray((inside - lower) / (upper - lower))
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(x) for x in value] if isinstance(value, tuple) else value
+
+
+def _number(parameter: str, value: Any) -> float:
+    array = finite(parameter, value)
+    if array.ndim != 0:
+        raise InvalidParameterError(parameter, value, "must be one number")
+    return float(array) + 0.0
+
+
+def _pairs(counts: _Counts) -> _Counts:
+    try:
+        places, hits = finite("counts", [place for place, _ in counts]) + 0.0, [n for _, n in counts]
+    except (TypeError, ValueError):
+        raise InvalidParameterError("counts", counts, "must be pairs of a finite place and a count") from None
+    if places.ndim != 1 or any(type(n) is not int or n < 1 for n in hits) or sum(hits) > _MAX_COUNT:
+        raise InvalidParameterError("counts", counts, "must hold integers >= 1, of a sum below 2**53")
+    return tuple(zip(places.tolist(), hits, strict=True))

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
 from soma.errors import InvalidParameterError
-from soma.math.domain import FloatArray
+from soma.math.domain import FloatArray, finite, non_negative, positive_scalar
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BLOCK_ROWS", "TopK", "cosine_error", "top_k", "top_k_reference"]
+__all__ = [
+    "BLOCK_ROWS",
+    "TopK",
+    "block_max",
+    "block_min",
+    "cosine_error",
+    "exponential_order",
+    "merge_top_k",
+    "newest_first",
+    "top_k",
+    "top_k_reference",
+]
+
+Rows: TypeAlias = "NDArray[np.int64]"
+Bound: TypeAlias = Callable[[Rows, FloatArray, FloatArray], FloatArray]
 
 BLOCK_ROWS: Final = 512
 """Rows in a block."""
 
-_FIRST_BATCH: Final = 4
+_FIRST_BATCH: Final = 16  # blocks; each batch costs as much as reading about ten of them
 _LARGEST_BATCH: Final = 64
+_GROWTH: Final = 4
+_PARTS: Final = 16  # of the range of similarity, in each of which a block has one bound
+_MAX_DIMENSION: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +57,14 @@ class TopK:
         Rows that were scored exactly.
     """
 
-    rows: NDArray[np.int64]
+    rows: Rows
     scores: FloatArray
     n_visited: int
     n_scored: int
+
+    def threshold(self, k: int) -> float:
+        """Return the score that another row must reach to be among the ``k`` best: -inf while there are fewer."""
+        return float(self.scores[k - 1]) if len(self.scores) >= k else -math.inf
 
 
 def top_k_reference(scores: FloatArray, ids: NDArray[Any], k: int) -> TopK:
@@ -66,50 +87,112 @@ def top_k_reference(scores: FloatArray, ids: NDArray[Any], k: int) -> TopK:
     Raises
     ------
     InvalidParameterError
-        For NaN, or a k below 1.
+        For NaN, a k below 1, or shapes that do not fit.
 
     Examples
     --------
     >>> top_k_reference(np.array([0.5, 0.9, 0.5]), np.array([7, 8, 3]), 2).rows.tolist()
     [1, 2]
     """
-    _require_k(k)
-    _require_scores(scores)
+    _require_positive_int("k", k)
+    _require_shape("ids", ids, scores.shape)
+    _require_no_nan("scores", scores)
     order = np.lexsort((ids, -scores))[:k]
     return TopK(order.astype(np.int64), scores[order], len(scores), len(scores))
+
+
+def merge_top_k(parts: Sequence[TopK], ids: Sequence[NDArray[Any]], k: int) -> TopK:
+    """Return the k best of several segments, whose rows are numbered as if the segments lay end to end.
+
+    Segments are searched one after another, each from the threshold of what is already known:
+    ``top_k(..., at_least=merge_top_k(parts, ids, k).threshold(k))``.
+
+    Parameters
+    ----------
+    parts : sequence of TopK, length s
+        The k best of each segment, of which rows below the final threshold may be missing.
+    ids : sequence of ndarray, length s
+        The ids of each segment, of one type, unique over all of them.
+    k : int
+        How many, >= 1.
+
+    Returns
+    -------
+    TopK
+        Row i of segment j is numbered i plus the lengths of the segments before j.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a k below 1, or another number of parts than of segments.
+
+    Notes
+    -----
+    Laws: ``property_tests/math/test_topk.py``.
+
+    Examples
+    --------
+    >>> ids = [np.array([4, 2]), np.array([1, 3])]
+    >>> scores = [np.array([0.5, 0.9]), np.array([0.5, 0.1])]
+    >>> parts = [top_k_reference(s, i, 2) for s, i in zip(scores, ids)]
+    >>> merge_top_k(parts, ids, 2).rows.tolist()
+    [1, 2]
+    """
+    _require_positive_int("k", k)
+    if len(parts) != len(ids):
+        raise InvalidParameterError("parts", len(parts), f"must be as many as the {len(ids)} segments")
+    if not parts:
+        return TopK(np.empty(0, dtype=np.int64), np.empty(0), 0, 0)
+    scores = np.concatenate([part.scores for part in parts])
+    found = np.concatenate([segment[part.rows] for part, segment in zip(parts, ids, strict=True)])
+    first = np.cumsum([0, *(len(segment) for segment in ids[:-1])])
+    rows = np.concatenate([part.rows + offset for part, offset in zip(parts, first, strict=True)])
+    order = np.lexsort((found, -scores))[:k]
+    n_visited, n_scored = (sum(getattr(part, name) for part in parts) for name in ("n_visited", "n_scored"))
+    return TopK(rows[order], scores[order], n_visited, n_scored)
 
 
 def cosine_error(dimension: int) -> float:
     r"""Return a bound of the error of a float32 product of unit vectors, in any order of summation.
 
-    .. math:: |fl(q \cdot v) - q \cdot v| \le \gamma_d \sum_i |q_i v_i| \le \gamma_d \lVert q \rVert \lVert v \rVert,
-              \quad \gamma_d = \frac{d u}{1 - d u},\ u = 2^{-24}
+    .. math:: |fl_{32}(q \cdot v) - fl_{64}(q \cdot v)| \le
+              (\gamma_d(2^{-24}) + \gamma_d(2^{-53}))\,\lVert q \rVert \lVert v \rVert + 2^{-124} d,
+              \quad \gamma_d(u) = \frac{d u}{1 - d u}
 
-    to which come products that underflow, :math:`d\,2^{-149}`, and the unit vectors' own rounding, twice
-    :math:`d^{1/2}\,u` in length.
+    In any order, and with or without fused operations, each product passes at most d roundings, so that the error
+    is at most :math:`\gamma_d \sum_i |q_i v_i|`, and Cauchy-Schwarz bounds the sum. The second term stands for
+    the float64 kernel, which rounds too; the last for products, inputs or sums that underflow, even if the
+    processor flushes them to zero. Lengths up to 1.001 are allowed for.
 
     Parameters
     ----------
     dimension : int
-        Dimension :math:`d`, 1 to 8,192.
+        Dimension :math:`d`, 0 to 2^20.
 
     Returns
     -------
     float
-        About d * 6e-8.
+        About d * 6e-8: 2.3e-5 for d = 384, 4.9e-4 for d = 8,192.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a dimension outside the domain.
 
     Notes
     -----
     Source: Higham, Accuracy and Stability of Numerical Algorithms (2002), section 3.1.
+    Laws: ``property_tests/math/test_topk.py``.
 
     Examples
     --------
-    >>> cosine_error(384) < 2.4e-5
-    True
+    >>> round(cosine_error(384), 7)
+    2.29e-05
     """
-    u = 2.0**-24
-    gamma = dimension * u / (1.0 - dimension * u)
-    return gamma * (1.0 + math.sqrt(dimension) * u) ** 2 * (1.0 + 1e-6) + dimension * 2.0**-149 + 1e-12
+    if not 0 <= dimension <= _MAX_DIMENSION:
+        raise InvalidParameterError("dimension", dimension, f"must lie between 0 and {_MAX_DIMENSION}")
+    gamma = sum(dimension * u / (1.0 - dimension * u) for u in (2.0**-24, 2.0**-53))
+    return gamma * 1.001**2 * (1.0 + 1e-9) + dimension * 2.0**-124
 
 
 def top_k(
@@ -118,38 +201,46 @@ def top_k(
     ids: NDArray[Any],
     *,
     k: int,
-    score: Callable[[NDArray[np.int64]], FloatArray],
-    upper: Callable[[NDArray[np.int64], FloatArray, FloatArray], FloatArray],
+    score: Callable[[Rows], FloatArray],
+    upper: Bound,
     block_upper: FloatArray,
+    upper_within: Bound | None = None,
     block_rows: int = BLOCK_ROWS,
     live: NDArray[np.bool_] | None = None,
+    at_least: float = -math.inf,
 ) -> TopK:
     """Return the k best rows, bit-equal to `top_k_reference` over the exact scores of the live rows.
 
-    Blocks are visited in batches by falling bound; when no block left can hold a score as high as the k-th best
-    so far, no row of them is read. In a batch a float32 product, with the bound of its error, gives each row an
-    upper bound, and only rows that may still enter are scored exactly.
+    Blocks are visited in growing batches by falling bound; when no block left can hold a score as high as the
+    k-th best so far, no row of them is read. In a batch a float32 product, with the bound of its error, says
+    within what each similarity lies. Rows that cannot enter for their similarity alone are dropped by one
+    comparison, if ``upper_within`` is given; the rest by ``upper``; only the survivors are scored exactly.
 
     Parameters
     ----------
     query : ndarray of float32, shape (d,)
-        A unit vector.
+        A unit vector, or zero.
     vectors : ndarray of float32, shape (n, d)
-        Unit vectors; row i is in block ``i // block_rows``.
+        Unit vectors, or zeros; row i is in block ``i // block_rows``.
     ids : ndarray, shape (n,)
         Unique among live rows, of any type that sorts.
     k : int
         How many, >= 1.
     score : callable
-        From rows to their exact scores.
+        From rows to their exact scores. The similarity in it is `soma.math.similarity.cosine`.
     upper : callable
-        From rows and bounds of their similarity, below and above, to upper bounds of their scores.
+        From rows, and bounds of the similarity of each, below and above, to upper bounds of their scores.
     block_upper : ndarray of float64, shape (ceil(n / block_rows),)
         Upper bound of every score in the block.
+    upper_within : callable, optional
+        From blocks, and bounds of a similarity for each, below and above, to upper bounds of the score of any row
+        of the block whose similarity lies between. A block is asked several times in a call.
     block_rows : int
-        Rows in a block.
+        Rows in a block, >= 1.
     live : ndarray of bool, shape (n,), optional
         Which rows count; all by default.
+    at_least : float
+        Rows that score less do not count: the threshold that other segments have set.
 
     Returns
     -------
@@ -159,10 +250,11 @@ def top_k(
     Raises
     ------
     InvalidParameterError
-        For a NaN score, a k below 1, or shapes that do not fit.
+        For NaN in a score, a bound or a product, a k below 1, or shapes and types that do not fit.
 
     Notes
     -----
+    Bounds must enclose the computed score, rounding included, as those of `soma.math.policy` do.
     Laws: ``property_tests/math/test_topk.py``.
 
     Examples
@@ -173,99 +265,337 @@ def top_k(
     ...       upper=lambda rows, low, high: high, block_upper=np.ones(1)).rows.tolist()
     [2, 1]
     """
-    _require_k(k)
-    n = len(vectors)
-    n_blocks = -(-n // block_rows)
-    if block_upper.shape != (n_blocks,):
-        raise InvalidParameterError("block_upper", block_upper.shape, f"must have shape ({n_blocks},)")
-    _require_scores(block_upper)
-    slack = cosine_error(vectors.shape[1] if vectors.ndim == 2 else 0)
+    _require_fit(query, vectors, ids, k, block_upper, block_rows, live, at_least)
+    slack = cosine_error(len(query))
+    best = _Best(k, ids, score, at_least)
     order = np.argsort(-block_upper, kind="stable")
-    best = np.empty(0, dtype=np.int64)
-    best_scores = np.empty(0)
-    n_visited = n_scored = 0
-    threshold = -np.inf
-    start, batch = 0, _FIRST_BATCH
-    while start < n_blocks and block_upper[order[start]] >= threshold:
-        blocks = order[start : start + batch]
-        blocks = blocks[block_upper[blocks] >= threshold]
-        start, batch = start + batch, min(2 * batch, _LARGEST_BATCH)
-        rows = _rows_of(blocks, block_rows, n, live)
-        if not len(rows):
+    n_visited, start, batch = 0, 0, _FIRST_BATCH
+    while start < len(order) and block_upper[order[start]] >= best.threshold:
+        blocks = np.sort(order[start : start + batch])
+        blocks = blocks[block_upper[blocks] >= best.threshold]
+        start, batch = start + batch, min(_GROWTH * batch, _LARGEST_BATCH)
+        near, counts, row_of, n_read = _read(query, vectors, blocks, block_rows, live)
+        n_visited += n_read
+        if not len(near):
             continue
-        n_visited += len(rows)
-        near = _products(query, vectors, rows, blocks, block_rows, live is None).astype(np.float64)
-        bound = upper(rows, np.maximum(near - slack, -1.0), np.minimum(near + slack, 1.0))
-        rows, bound = rows[bound >= threshold], bound[bound >= threshold]
-        while len(rows):
-            # the most promising first: a few exact scores raise the threshold for all the others
-            chosen = _largest(bound, max(4 * k, 64))
-            exact = score(rows[chosen])
-            _require_scores(exact)
-            n_scored += len(chosen)
-            best, best_scores = _merged(best, best_scores, rows[chosen], exact, ids, k)
-            threshold = best_scores[-1] if len(best) == k else -np.inf
-            rest = np.ones(len(rows), dtype=bool)
-            rest[chosen] = False
-            rest &= bound >= threshold
-            rows, bound = rows[rest], bound[rest]
-    return TopK(best, best_scores, n_visited, n_scored)
+        nearest = np.empty(0, dtype=np.int64)
+        if best.threshold == -math.inf:
+            # any k exact scores are a threshold; those of the nearest rows are likely to be a high one
+            nearest = _largest(near, best.enough)
+            best.add(row_of(nearest))
+        if upper_within is not None and best.threshold > -math.inf:
+            keep = near >= np.repeat(_cut(near, blocks, upper_within, slack, best.threshold), counts)
+        else:
+            keep = np.ones(len(near), dtype=bool)
+        keep[nearest] = False
+        left = np.flatnonzero(keep)
+        _sift(row_of(left), near[left], upper, slack, best)
+    return TopK(best.rows, best.scores, n_visited, best.n_scored)
 
 
-def _rows_of(blocks: NDArray[np.int64], block_rows: int, n: int, live: NDArray[np.bool_] | None) -> NDArray[np.int64]:
-    rows = (np.sort(blocks)[:, None] * block_rows + np.arange(block_rows)).ravel()
-    rows = rows[rows < n]
-    return rows if live is None else rows[live[rows]]
+def block_max(values: ArrayLike, block_rows: int = BLOCK_ROWS) -> FloatArray:
+    """Return the largest value of each block.
+
+    Parameters
+    ----------
+    values : array_like, shape (n,)
+        No NaN.
+    block_rows : int
+        Rows in a block, >= 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (ceil(n / block_rows),)
+        The last block may be short.
+
+    Raises
+    ------
+    InvalidParameterError
+        For NaN, or a block of no rows.
+
+    Examples
+    --------
+    >>> block_max([1.0, 5.0, 2.0], 2).tolist()
+    [5.0, 2.0]
+    """
+    return _reduced(np.maximum, values, block_rows)
+
+
+def block_min(values: ArrayLike, block_rows: int = BLOCK_ROWS) -> FloatArray:
+    """Return the smallest value of each block; see `block_max`.
+
+    Examples
+    --------
+    >>> block_min([1.0, 5.0, 2.0], 2).tolist()
+    [1.0, 2.0]
+    """
+    return _reduced(np.minimum, values, block_rows)
+
+
+def newest_first(time_s: ArrayLike, weight: ArrayLike | None = None, *, n_bands: int = 8) -> Rows:
+    """Return an order of rows in which blocks have tight bounds, under any decay that never rises with age.
+
+    Blocks of contemporaries are bounded by their newest and by their heaviest row, which are seldom one. With
+    ``weight``, rows are first parted into bands of nearly equal weight and size, heaviest first, and lie newest
+    first within each: a block's newest row is then nearly as heavy as its heaviest.
+
+    Parameters
+    ----------
+    time_s : array_like, shape (n,)
+        Finite times, seconds.
+    weight : array_like, shape (n,), optional
+        What the score rises with, beside time: importance.
+    n_bands : int
+        Number of bands, >= 1; each should hold several blocks.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Row numbers; rows alike keep their order.
+
+    Raises
+    ------
+    InvalidParameterError
+        For values that are not finite, shapes that do not fit, or no band.
+
+    Notes
+    -----
+    Laws: ``property_tests/math/test_topk.py``.
+
+    Examples
+    --------
+    >>> newest_first([10.0, 30.0, 20.0]).tolist()
+    [1, 2, 0]
+    >>> newest_first([10.0, 30.0, 20.0, 40.0], [9.0, 1.0, 8.0, 2.0], n_bands=2).tolist()
+    [2, 0, 3, 1]
+    """
+    times = _one_axis("time_s", finite("time_s", time_s))
+    if weight is None:
+        return np.argsort(-times, kind="stable").astype(np.int64)
+    _require_positive_int("n_bands", n_bands)
+    weights = finite("weight", weight)
+    _require_shape("weight", weights, times.shape)
+    by_weight = np.argsort(-weights, kind="stable")
+    band = np.empty(len(times), dtype=np.int64)
+    band[by_weight] = np.arange(len(times)) * n_bands // max(1, len(times))
+    return np.lexsort((-times, band)).astype(np.int64)
+
+
+def exponential_order(weight: ArrayLike, time_s: ArrayLike, half_life_s: float) -> Rows:
+    r"""Return the order of rows by falling weight under exponential decay: the same at all times.
+
+    .. math:: w_i 2^{-(now - t_i)/h} = 2^{\kappa_i - now/h}, \quad \kappa_i = \log_2 w_i + t_i / h
+
+    Blocks in this order are bounded tightly by the largest decayed weight in them; bounds by the box of
+    importance and age, as a policy gives them, are tighter after `newest_first` with ``weight``.
+
+    Parameters
+    ----------
+    weight : array_like, shape (n,)
+        Weight without decay :math:`w`, finite, >= 0; rows of weight 0 come last.
+    time_s : array_like, shape (n,)
+        Finite times :math:`t`, seconds.
+    half_life_s : float
+        Half-life :math:`h`, seconds, > 0.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Row numbers; rows alike keep their order.
+
+    Raises
+    ------
+    InvalidParameterError
+        Outside the domain, or for shapes that do not fit.
+
+    Notes
+    -----
+    Source: forward decay (Cormode et al. 2009). Laws: ``property_tests/math/test_topk.py``.
+
+    Examples
+    --------
+    >>> exponential_order([1.0, 4.0, 1.0], [0.0, 0.0, 60.0], 60.0).tolist()
+    [1, 2, 0]
+    """
+    times = _one_axis("time_s", finite("time_s", time_s))
+    weights = non_negative("weight", finite("weight", weight))
+    _require_shape("weight", weights, times.shape)
+    with np.errstate(divide="ignore"):
+        kappa = np.log2(weights) + times / positive_scalar("half_life_s", half_life_s)
+    return np.argsort(-kappa, kind="stable").astype(np.int64)
+
+
+class _Best:
+    """The best rows so far, and the score that another must reach."""
+
+    def __init__(self, k: int, ids: NDArray[Any], score: Callable[[Rows], FloatArray], at_least: float) -> None:
+        self.k, self.ids, self.score, self.threshold = k, ids, score, at_least
+        self.rows, self.scores = np.empty(0, dtype=np.int64), np.empty(0)
+        self.n_scored = 0
+
+    @property
+    def enough(self) -> int:
+        """How many rows are scored at once: so few cost hardly more than one."""
+        return max(2 * self.k, 64)
+
+    def add(self, rows: Rows) -> None:
+        scores = self.score(rows)
+        _require_shape("scores", scores, rows.shape)
+        _require_no_nan("scores", scores)
+        self.n_scored += len(rows)
+        may_enter = scores >= self.threshold
+        rows = np.concatenate([self.rows, rows[may_enter]])
+        scores = np.concatenate([self.scores, scores[may_enter]])
+        if len(rows) > 4 * self.k:  # those below the k-th score cannot stay; those equal to it may, by their id
+            stays = scores >= -np.partition(-scores, self.k - 1)[self.k - 1]
+            rows, scores = rows[stays], scores[stays]
+        order = np.lexsort((self.ids[rows], -scores))[: self.k]
+        self.rows, self.scores = rows[order], scores[order]
+        if len(order) == self.k:
+            self.threshold = float(self.scores[-1])
+
+
+def _read(
+    query: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    blocks: Rows,
+    block_rows: int,
+    live: NDArray[np.bool_] | None,
+) -> tuple[NDArray[np.float32], Rows, Callable[[Rows], Rows], int]:
+    """Return the products of the live rows, how many a block has, which row each is, and how many were read."""
+    counts = np.minimum(len(vectors) - blocks * block_rows, block_rows)
+    n_rows = int(counts.sum())  # only the last block may be short
+
+    def row_of(position: Rows) -> Rows:
+        block, within = np.divmod(position, block_rows)
+        return blocks[block] * block_rows + within
+
+    if live is None:
+        near, n_read = _products(query, vectors, blocks, block_rows, n_rows), n_rows
+    else:
+        rows = row_of(np.arange(n_rows))
+        alive = live[rows]
+        rows, counts = rows[alive], np.add.reduceat(alive, np.cumsum(counts) - counts, dtype=np.int64)
+        row_of = rows.__getitem__
+        if 2 * len(rows) < n_rows:  # a copy of the few costs less than reading all in place
+            near, n_read = np.vecdot(vectors[rows], query), len(rows)
+        else:
+            near, n_read = _products(query, vectors, blocks, block_rows, n_rows)[alive], n_rows
+    if len(near) and not math.isfinite(float(near.max()) - float(near.min())):
+        raise InvalidParameterError("vectors", near, "must have finite products with the query")
+    return near, counts, row_of, n_read
 
 
 def _products(
+    query: NDArray[np.float32], vectors: NDArray[np.float32], blocks: Rows, block_rows: int, n_rows: int
+) -> NDArray[np.float32]:
+    """Return float32 products; runs of neighbouring blocks are read in place and at once."""
+    near = np.empty(n_rows, dtype=np.float32)
+    done = 0
+    for run in np.split(blocks, np.flatnonzero(np.diff(blocks) > 1) + 1):
+        part = vectors[run[0] * block_rows : (run[-1] + 1) * block_rows]
+        np.vecdot(part, query, out=near[done : done + len(part)])
+        done += len(part)
+    return near
+
+
+def _cut(
+    near: NDArray[np.float32], blocks: Rows, upper_within: Bound, slack: float, threshold: float
+) -> NDArray[np.float32]:
+    """Return for each block a product below which no row of it can reach the threshold."""
+    low, high = float(near.min()) - slack, float(near.max()) + slack
+    edges = np.clip(np.linspace(low, high, _PARTS + 1), -1.0, 1.0)
+    each = np.repeat(blocks, _PARTS)
+    bound = upper_within(each, np.tile(edges[:-1], len(blocks)), np.tile(edges[1:], len(blocks)))
+    _require_shape("upper_within", bound, each.shape)
+    _require_no_nan("upper_within", bound)
+    reaches = bound.reshape(len(blocks), _PARTS) >= threshold
+    first = reaches.argmax(axis=1)
+    # nothing lies below the first part, but for lengths that rounding brought above 1
+    cut = np.where(first > 0, edges[first] - slack, -np.inf)
+    cut[~reaches.any(axis=1)] = np.inf
+    return np.nextafter(cut.astype(np.float32), np.float32(-np.inf))
+
+
+def _sift(rows: Rows, near: NDArray[np.float32], upper: Bound, slack: float, best: _Best) -> None:
+    """Score the rows that may enter, the most promising first: they raise the threshold for all the others."""
+    if len(rows) <= best.enough:
+        if len(rows):
+            best.add(rows)
+        return
+    wide = near.astype(np.float64)
+    bound = upper(rows, np.clip(wide - slack, -1.0, 1.0), np.clip(wide + slack, -1.0, 1.0))
+    _require_shape("upper", bound, rows.shape)
+    _require_no_nan("upper", bound)
+    left = bound >= best.threshold
+    while left.any():
+        rows, bound = rows[left], bound[left]
+        chosen = _largest(bound, best.enough)
+        best.add(rows[chosen])
+        left = bound >= best.threshold
+        left[chosen] = False
+
+
+def _largest(values: NDArray[np.floating[Any]], m: int) -> Rows:
+    if len(values) <= m:
+        return np.arange(len(values))
+    return np.argpartition(-values, m - 1)[:m]
+
+
+def _reduced(extreme: np.ufunc, values: ArrayLike, block_rows: int) -> FloatArray:
+    _require_positive_int("block_rows", block_rows)
+    array = _one_axis("values", np.asarray(values, dtype=np.float64))
+    _require_no_nan("values", array)
+    if not len(array):
+        return np.empty(0)
+    return np.asarray(extreme.reduceat(array, np.arange(0, len(array), block_rows)))
+
+
+def _one_axis(parameter: str, array: FloatArray) -> FloatArray:
+    if array.ndim != 1:
+        raise InvalidParameterError(parameter, array.shape, "must have one axis")
+    return array
+
+
+def _require_fit(
     query: NDArray[np.float32],
     vectors: NDArray[np.float32],
-    rows: NDArray[np.int64],
-    blocks: NDArray[np.int64],
-    block_rows: int,
-    is_whole: bool,
-) -> NDArray[np.float32]:
-    """Return float32 products; runs of whole blocks are read in place, without a copy."""
-    if not is_whole and len(rows) < len(blocks) * block_rows // 2:
-        return np.asarray(vectors[rows] @ query)
-    products = np.empty(len(rows), dtype=np.float32)
-    ordered = np.sort(blocks)
-    for run in np.split(ordered, np.flatnonzero(np.diff(ordered) > 1) + 1):
-        low, high = run[0] * block_rows, min((run[-1] + 1) * block_rows, len(vectors))
-        inside = np.searchsorted(rows, [low, high])
-        found = np.vecdot(vectors[low:high], query)
-        products[inside[0] : inside[1]] = found[rows[inside[0] : inside[1]] - low]
-    return products
-
-
-def _largest(bound: FloatArray, m: int) -> NDArray[np.int64]:
-    if len(bound) <= m:
-        return np.arange(len(bound))
-    return np.argpartition(-bound, m - 1)[:m]
-
-
-def _merged(
-    best: NDArray[np.int64],
-    best_scores: FloatArray,
-    rows: NDArray[np.int64],
-    scores: FloatArray,
     ids: NDArray[Any],
     k: int,
-) -> tuple[NDArray[np.int64], FloatArray]:
-    rows, scores = np.concatenate([best, rows]), np.concatenate([best_scores, scores])
-    if len(rows) > 4 * k:  # rows below the k-th score cannot stay; those equal to it may, by their id
-        kth = -np.partition(-scores, k - 1)[k - 1]
-        rows, scores = rows[scores >= kth], scores[scores >= kth]
-    order = np.lexsort((ids[rows], -scores))[:k]
-    return rows[order], scores[order]
+    block_upper: FloatArray,
+    block_rows: int,
+    live: NDArray[np.bool_] | None,
+    at_least: float,
+) -> None:
+    _require_positive_int("k", k)
+    _require_positive_int("block_rows", block_rows)
+    n = len(vectors)
+    if query.ndim != 1 or query.dtype != np.float32:
+        raise InvalidParameterError("query", (query.dtype, query.shape), "must be float32 with one axis")
+    if vectors.dtype != np.float32:
+        raise InvalidParameterError("vectors", vectors.dtype, "must be float32")
+    _require_shape("vectors", vectors, (n, len(query)))
+    _require_shape("ids", ids, (n,))
+    _require_shape("block_upper", block_upper, (-(-n // block_rows),))
+    _require_no_nan("block_upper", block_upper)
+    if live is not None:
+        _require_shape("live", live, (n,))
+        if live.dtype != np.bool_:
+            raise InvalidParameterError("live", live.dtype, "must be bool")
+    if math.isnan(at_least):
+        raise InvalidParameterError("at_least", at_least, "must not be NaN")
 
 
-def _require_k(k: int) -> None:
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise InvalidParameterError("k", k, "must be an integer >= 1")
+def _require_positive_int(parameter: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise InvalidParameterError(parameter, value, "must be an integer >= 1")
 
 
-def _require_scores(scores: FloatArray) -> None:
-    if np.isnan(scores).any():
-        raise InvalidParameterError("scores", scores, "must not be NaN")
+def _require_shape(parameter: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise InvalidParameterError(parameter, array.shape, f"must have shape {shape}")
+
+
+def _require_no_nan(parameter: str, array: FloatArray) -> None:
+    if np.isnan(array).any():
+        raise InvalidParameterError(parameter, array, "must not be NaN")
