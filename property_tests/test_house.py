@@ -294,7 +294,7 @@ def parameters_of(value: Any) -> list[str]:
         if "__init__" not in vars(value):
             return []
         value = value.__init__
-    return [name for name in inspect.signature(value).parameters if name != "self"]
+    return [name for name in inspect.signature(value).parameters if name not in ("self", "draw")]
 
 
 def is_documentable(value: Any) -> bool:
@@ -302,10 +302,19 @@ def is_documentable(value: Any) -> bool:
     return ours and (inspect.isclass(value) or inspect.isroutine(value))
 
 
+# Rooms that no user enters: parts of a public module, adapters behind a protocol, commands that document themselves.
+# Everything in them has a docstring; what a user meets of them is documented in full where it is offered.
+INNER = re.compile(
+    r"soma\.(math\.(domain|policy_\w+|decay_\w+)|state\.(fields|frozen|features)|stores\.\w+|cli\.\w+|embedded)"
+)
+
+
 def defects(module: str, name: str, value: Any) -> Iterator[str]:
     document = inspect.cleandoc(value.__doc__ or "")
     if not document:
         yield f"{module}.{name} has no docstring"
+        return
+    if INNER.fullmatch(module):
         return
     sections = set(re.findall(r"^(\w[\w ]*)\n-{3,}$", document, re.MULTILINE))
     if parameters_of(value) and "Parameters" not in sections:
@@ -336,7 +345,8 @@ def test_an_undocumented_name_is_found() -> None:
 
     assert list(defects("soma.math.made_up", "bare", bare)) == ["soma.math.made_up.bare has no docstring"]
     assert len(list(defects("soma.math.made_up", "half", half))) == 2
-    assert len(list(defects("soma.stores.made_up", "half", half))) == 1
+    assert len(list(defects("soma.state.made_up", "half", half))) == 1
+    assert len(list(defects("soma.stores.made_up", "bare", bare))) == 1
 
 
 # What is shipped, and what is locked

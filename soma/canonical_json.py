@@ -118,7 +118,25 @@ def loads(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX
 
 
 def require_text(text: str, what: str = "a string") -> str:
-    """Return ``text``, or raise if a store could not hold it: lone surrogates and NUL."""
+    """Return ``text``, or raise if a store could not hold it: lone surrogates and NUL.
+
+    Parameters
+    ----------
+    text : str
+        Any.
+    what : str
+        What to call it in an error.
+
+    Returns
+    -------
+    str
+        ``text``.
+
+    Raises
+    ------
+    SerializationError
+        Naming what is wrong.
+    """
     if "\0" in text:
         raise SerializationError(f"{what} contains NUL (U+0000), which databases cannot store")
     if not text.isascii():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import numpy as np
 
 from soma.embedding import record_vectors
-from soma.errors import InvalidParameterError, NotFoundError
+from soma.errors import ConfigurationError, InvalidParameterError, NotFoundError
+from soma.math import projection
 from soma.state.events import Event, MemoryLinked, MemoryUnlinked, NamespaceRegistered
 from soma.state.namespace import Namespace
 from soma.state.recall import Filter, Query, Recall, collect, rank
@@ -99,6 +101,29 @@ class EmbeddedStore:
                 k=k,
                 vectors=self.vectors,
             )
+
+    def place(self, records: Sequence[MemoryRecord]) -> list[MemoryRecord]:
+        """Return the records with the coordinates that the namespace's projector gives to their vectors.
+
+        Raises
+        ------
+        ConfigurationError
+            If the namespace has no projector, or one for vectors of another dimension.
+        """
+        projector = self.registration.projector
+        if projector is None:
+            raise ConfigurationError(f"namespace {self.namespace} has no projector", "give a coordinate")
+        if projector.embedding_dimension != self.embedder.dimension:
+            raise ConfigurationError(
+                f"namespace {self.namespace} projects vectors of dimension {projector.embedding_dimension}, and "
+                f"{self.embedder.revision} makes {self.embedder.dimension}",
+                "give a coordinate, or open the store with the embedder that it was made with",
+            )
+        axes = projection.orthogonal_axes(projector.seed, projector.embedding_dimension, self.registration.dimension)
+        points = projection.project(self.vectors(records), axes)
+        return [
+            replace(record, coordinate=tuple(point)) for record, point in zip(records, points.tolist(), strict=True)
+        ]
 
     def commit(self, events: Callable[[], Iterable[Event]], records: Sequence[MemoryRecord] = ()) -> list[Effect]:
         """Append events and take their effects in one transaction; ``events`` is called inside it."""

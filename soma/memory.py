@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid5
 
 from soma.embedded import EmbeddedStore
-from soma.embedding import record_vectors
-from soma.errors import ConfigurationError, InvalidParameterError
+from soma.errors import InvalidParameterError
 from soma.lab.recall import LabRecall
 from soma.math import policy as policies
-from soma.math import projection
 from soma.state.events import (
     Event,
     MemoryCreated,
@@ -23,10 +20,11 @@ from soma.state.events import (
     MemoryUnlinked,
     MemoryUpdated,
 )
+from soma.state.fields import as_uuid
 from soma.state.instant import Instant, to_seconds
 from soma.state.namespace import Namespace
 from soma.state.recall import Filter, Query
-from soma.state.record import Link, MemoryRecord, MemoryType, as_uuid
+from soma.state.record import Link, MemoryRecord, MemoryType
 from soma.state.serialization import record_to_json
 from soma.state.stored import Effect, StoredMemory
 from soma.state.transition import fold
@@ -171,32 +169,13 @@ class Memory:
         }
         record = MemoryRecord(**fields)
         if coordinate is None:
-            (record,) = self.place([record])
+            (record,) = self._store.place([record])
         self.store(record)
         return record
 
     def place(self, records: Sequence[MemoryRecord]) -> list[MemoryRecord]:
-        """Return the records with the coordinates that the namespace's projector gives to their vectors.
-
-        Raises
-        ------
-        ConfigurationError
-            If the namespace has no projector, or one for vectors of another dimension.
-        """
-        projector = self.registration.projector
-        if projector is None:
-            raise ConfigurationError(f"namespace {self.namespace} has no projector", "give a coordinate")
-        if projector.embedding_dimension != self.embedder.dimension:
-            raise ConfigurationError(
-                f"namespace {self.namespace} projects vectors of dimension {projector.embedding_dimension}, and "
-                f"{self.embedder.revision} makes {self.embedder.dimension}",
-                "give a coordinate, or open the store with the embedder that it was made with",
-            )
-        axes = projection.orthogonal_axes(projector.seed, projector.embedding_dimension, self.registration.dimension)
-        points = projection.project(record_vectors(self.embedder, records), axes)
-        return [
-            replace(record, coordinate=tuple(point)) for record, point in zip(records, points.tolist(), strict=True)
-        ]
+        """Return records with the coordinates that the namespace's projector gives them."""
+        return self._store.place(records)
 
     def store(self, record: MemoryRecord) -> Effect:
         """Store one record; a live memory of the same id is replaced and keeps its trace.

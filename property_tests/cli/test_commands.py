@@ -1,4 +1,4 @@
-"""The command line on real input: what it prints, and how it refuses. Exit code 2 is one sentence, never a traceback."""
+"""The command line on real input: what it prints, and how it refuses: one sentence, exit code 2, no traceback."""
 
 from __future__ import annotations
 
@@ -22,8 +22,13 @@ def run(*arguments: object, cwd: Path, stdin: bytes = b"", **environment: str) -
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SOMA_")}
     done = subprocess.run(
         [sys.executable, "-c", "from soma.cli import main; main()", *map(str, arguments)],
-        cwd=cwd, input=stdin, capture_output=True, env={**clean, **environment}, check=False, timeout=120,
-    )  # fmt: skip
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        env={**clean, **environment},
+        check=False,
+        timeout=120,
+    )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
@@ -35,7 +40,12 @@ def answer(*arguments: object, cwd: Path, **more: Any) -> Any:
 
 def make_repository(path: Path, n: int = 6) -> Path:
     path.mkdir(parents=True, exist_ok=True)
-    who = {"GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "a@b.example", "GIT_COMMITTER_NAME": "Ada", "GIT_COMMITTER_EMAIL": "a@b.example"}  # fmt: skip
+    who = {
+        "GIT_AUTHOR_NAME": "Ada",
+        "GIT_AUTHOR_EMAIL": "a@b.example",
+        "GIT_COMMITTER_NAME": "Ada",
+        "GIT_COMMITTER_EMAIL": "a@b.example",
+    }
     subprocess.run(["git", "init", "-q", "-b", "main", str(path)], check=True)
     subjects = [
         "Start the clock",

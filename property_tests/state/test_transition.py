@@ -53,7 +53,9 @@ def test_folding_in_two_parts_is_folding_whole(log: list[Event], data: st.DataOb
 @given(logs(), st.data())
 def test_time_travel_is_the_fold_of_what_had_happened(log: list[Event], data: st.DataObject) -> None:
     until_s = data.draw(st.sampled_from([event.at_s for event in log]))
-    assert fold(log, until_s=until_s) == fold([e for e in log if e.at_s <= until_s or isinstance(e, NamespaceRegistered)])
+    assert fold(log, until_s=until_s) == fold(
+        [e for e in log if e.at_s <= until_s or isinstance(e, NamespaceRegistered)]
+    )
 
 
 @given(logs())

@@ -153,7 +153,7 @@ def test_another_embedder_makes_the_vectors_again(tmp_path: Path) -> None:
         lambda memory: memory.remember(),
         lambda memory: memory.remember("x", id="7"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_refused_in_one_sentence_and_nothing_is_stored(tmp_path: Path, write: object) -> None:
     with soma.open(tmp_path) as memory:
         kept = memory.remember("good")

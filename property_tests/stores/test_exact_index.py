@@ -25,12 +25,17 @@ DIMENSION = 8
 
 def memory(n: int, rng: np.random.Generator) -> StoredMemory:
     record = MemoryRecord(
-        id=UUID(int=int(rng.integers(2**63)) << 8 | n % 256), namespace="lab", coordinate=[0.0],
-        timestamp=float(rng.integers(0, 1_010)) * DAY, importance=int(rng.integers(-2, 13)),
-        memory_type="semantic" if n % 3 else "episodic", tags=["odd"] if n % 2 else [],
+        id=UUID(int=int(rng.integers(2**63)) << 8 | n % 256),
+        namespace="lab",
+        coordinate=[0.0],
+        timestamp=float(rng.integers(0, 1_010)) * DAY,
+        importance=int(rng.integers(-2, 13)),
+        memory_type="semantic" if n % 3 else "episodic",
+        tags=["odd"] if n % 2 else [],
         expires_at=None if n % 5 else float(rng.integers(900, 1_100)) * DAY,
-        embedding=[float(x) for x in rng.integers(-3, 4, DIMENSION)], model_revision="test",
-    )  # type: ignore[arg-type]  # fmt: skip
+        embedding=[float(x) for x in rng.integers(-3, 4, DIMENSION)],
+        model_revision="test",
+    )  # type: ignore[arg-type]
     recalled = float(rng.integers(0, 1_000)) * DAY if n % 4 == 0 else None
     return StoredMemory(record, 1, Trace.empty(LAB.trace), 0, recalled)
 
@@ -86,9 +91,14 @@ def test_every_answer_equals_the_definition_of_recall(
             index.upsert([index_row(changed)], list(vectors([changed.record])))
     query = Query(embedding=tuple(float(x) for x in rng.integers(-3, 4, DIMENSION)))
     wanted = rank(
-        [m for m in memories.values() if keep.admits(m.record, NOW_S)], query,
-        policy=policy, namespace=LAB, now_s=NOW_S, k=k, vectors=vectors,  # type: ignore[arg-type]
-    )  # fmt: skip
+        [m for m in memories.values() if keep.admits(m.record, NOW_S)],
+        query,
+        policy=policy,
+        namespace=LAB,
+        now_s=NOW_S,
+        k=k,
+        vectors=vectors,  # type: ignore[arg-type]
+    )
     ids, best, columns, n_candidates = index.search(query, policy, LAB, NOW_S, k, keep)
     assert ids == [hit.record.id for hit in wanted]
     assert best.scores.tolist() == [hit.score for hit in wanted]

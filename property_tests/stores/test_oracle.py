@@ -50,7 +50,7 @@ POLICIES = [
 some_id = st.sampled_from(IDS)
 
 
-class Disaster(Exception):
+class DisasterError(Exception):
     """The process dies here."""
 
 
@@ -110,7 +110,7 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
         ttl_s=st.none() | st.sampled_from([10.0, 30 * DAY]),
         payload=st.sampled_from([{}, {"note": "clock"}, {"n": [1, 2.5, None]}]),
     )
-    def store(  # noqa: PLR0917 - one argument for each field that is drawn
+    def store(
         self,
         id: UUID,
         text: str,
@@ -122,10 +122,17 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
         payload: dict,  # type: ignore[type-arg]
     ) -> None:
         record = MemoryRecord(
-            id=id, namespace="lab", coordinate=[importance / 7, -1.0], timestamp=self.now_s - age_s,
-            importance=importance, payload=payload, text=text or None, tags=tags, memory_type=memory_type,
+            id=id,
+            namespace="lab",
+            coordinate=[importance / 7, -1.0],
+            timestamp=self.now_s - age_s,
+            importance=importance,
+            payload=payload,
+            text=text or None,
+            tags=tags,
+            memory_type=memory_type,
             expires_at=None if ttl_s is None else self.now_s + ttl_s,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # type: ignore[arg-type]
         kind = MemoryUpdated if self.is_live(id) else MemoryCreated
         self.expect(kind(event_id=self.new_id(), at_s=self.now_s, record=record))
         assert self.memory.store(record).is_change
@@ -141,7 +148,11 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
 
     @rule()
     def forget_expired(self) -> None:
-        gone = [m.record.id for m in self.model.live("lab") if m.record.expires_at is not None and m.record.expires_at <= self.now_s]  # fmt: skip
+        gone = [
+            m.record.id
+            for m in self.model.live("lab")
+            if m.record.expires_at is not None and m.record.expires_at <= self.now_s
+        ]
         for id in gone:
             self.expect(
                 MemoryDeleted(event_id=self.new_id(), at_s=self.now_s, namespace="lab", id=id, reason="expired")
@@ -165,7 +176,7 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
                     target=other,
                     link_type=link_type,
                     weight=weight,
-                )  # fmt: skip
+                )
             )
             self.memory.link(source, other, link_type, weight)
         else:
@@ -184,7 +195,7 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
                     source=source,
                     target=other,
                     link_type="related",
-                )  # fmt: skip
+                )
             )
             self.memory.unlink(source, other)
 
@@ -207,7 +218,7 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
         tags=st.sampled_from([(), ("a",), ("a", "b")]),
         memory_type=st.sampled_from([None, "semantic"]),
     )
-    def recall(self, text: str, policy: p.Policy, k: int, ahead_s: float, tags: tuple, memory_type: str | None) -> None:  # type: ignore[type-arg]  # noqa: PLR0917
+    def recall(self, text: str, policy: p.Policy, k: int, ahead_s: float, tags: tuple, memory_type: str | None) -> None:  # type: ignore[type-arg]
         keep = {"tags": tags, "memory_type": memory_type}
         wanted = self.recalled(text, policy, k, ahead_s, **keep)
         for memory in (self.memory, self.reader):
@@ -221,11 +232,11 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
             record = MemoryRecord(id=id, namespace="lab", coordinate=[0.0, 0.0], timestamp=0, importance=0)
             yield MemoryCreated(event_id=self.new_id(), at_s=self.now_s, record=record)
             yield MemoryRecalled(event_id=self.new_id(), at_s=self.now_s, namespace="lab", id=id)
-            raise Disaster
+            raise DisasterError
 
         try:
             self.memory._store.commit(dying)
-        except Disaster:
+        except DisasterError:
             self.reopen()
 
     @rule()
@@ -240,8 +251,10 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
         if self.memory.registration.name in past.namespaces:
             wanted = past.recall(
                 Query(text="clock", embedding=tuple(EMBEDDER.embed(["clock"])[0].tolist())),
-                now_s=at_s, namespace="lab", vectors=lambda records: record_vectors(EMBEDDER, records),
-            )  # fmt: skip
+                now_s=at_s,
+                namespace="lab",
+                vectors=lambda records: record_vectors(EMBEDDER, records),
+            )
             assert self.memory.recall("clock", as_of=at_s).hits == wanted.hits
 
     def refused(self, operation: object) -> None:
@@ -256,9 +269,14 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
             return ()
         embedding = tuple(EMBEDDER.embed([text])[0].tolist())
         return self.model.recall(
-            Query(text=text, embedding=embedding), now_s=self.now_s + ahead_s, k=k, policy=policy, namespace="lab",
-            vectors=lambda records: record_vectors(EMBEDDER, records), **keep,  # type: ignore[arg-type]
-        ).hits  # fmt: skip
+            Query(text=text, embedding=embedding),
+            now_s=self.now_s + ahead_s,
+            k=k,
+            policy=policy,
+            namespace="lab",
+            vectors=lambda records: record_vectors(EMBEDDER, records),
+            **keep,  # type: ignore[arg-type]
+        ).hits
 
     @invariant()
     def every_memory_is_equal(self) -> None:

@@ -78,9 +78,7 @@ def demo(repository: Path, limit: int, out: Path | None, is_json: bool) -> None:
     for hits in recalls:
         click.echo(f"{hits!r}\n")
     click.echo(f"Why the first hit for {str(best.query)!r}: every part of its score\n\n{best.explain(0)!r}\n")
-    click.echo(
-        f"The clock moves a year on, for {str(best.query)!r}. Memories fade; recalled once a quarter, the first stays.\n"
-    )
+    click.echo(f"The clock moves a year on, for {str(best.query)!r}. All fade; a recall a quarter keeps the first.\n")
     click.echo("   today  year on  year on, recalled")
     for row in later:
         click.echo(

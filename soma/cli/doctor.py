@@ -7,7 +7,6 @@ import importlib.util
 import os
 import platform
 import shutil
-import sqlite3
 import subprocess
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +18,7 @@ from soma.cli.options import as_json, print_json
 from soma.errors import SomaError
 from soma.factory import Settings
 from soma.factory import open as open_store
+from soma.stores.sqlite import ENGINE
 
 __all__ = ["doctor"]
 
@@ -63,7 +63,7 @@ def _base() -> list[Finding]:
     return [
         Finding("soma", True, f"{__version__} on Python {platform.python_version()}, {platform.system()}"),
         Finding("packages", True, packages),
-        Finding("sqlite", True, sqlite3.sqlite_version),
+        Finding("engine", True, ENGINE),
         Finding("git", git is not None, shown),
     ]
 

@@ -30,10 +30,9 @@ FloatArray: TypeAlias = "NDArray[np.float64]"
 def _float64(parameter: str, value: ArrayLike) -> FloatArray:
     try:
         array = np.asarray(value)
-        if array.dtype.kind not in "fiub":
-            # dtype 'O' holds ints beyond 64 bits; strings, dates and complex numbers are not reals
-            if array.dtype.kind != "O" or not all(isinstance(x, int | float) for x in array.flat):
-                raise TypeError
+        is_exact = array.dtype.kind == "O" and all(isinstance(x, int | float) for x in array.flat)  # ints over 64 bits
+        if array.dtype.kind not in "fiub" and not is_exact:
+            raise TypeError
         return array.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
         raise InvalidParameterError(parameter, value, "must be real numbers") from None

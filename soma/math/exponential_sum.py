@@ -205,7 +205,7 @@ def alias_bound(exponent: ArrayLike, ratio: ArrayLike) -> FloatArray:
     term, m = np.ones_like(bound), 0
     while (term > 1e-17 * bound).any():  # the terms fall with m
         m += 1
-        term = 2.0 * _gamma_ratio(b, m * frequency)
+        term = 2.0 * _gamma_ratio(b, np.asarray(m * frequency))
         bound = bound + term
     return bound
 
@@ -272,9 +272,8 @@ def power_law(exponent: float, eps: float, t_min_s: float, t_max_s: float) -> Ex
 def _gamma_ratio(b: FloatArray, omega: FloatArray) -> FloatArray:
     r"""Return :math:`|\Gamma(b + i\omega)|/\Gamma(b)`, without loading scipy when a namespace is made."""
     # the recurrence up to where Stirling's series is good to the last digit
-    ratio: FloatArray = np.zeros(np.broadcast_shapes(b.shape, omega.shape))
-    for k in range(_SHIFT):
-        ratio = ratio - 0.5 * np.log1p((omega / (b + k)) ** 2)
+    terms = np.log1p((omega[..., None] / (b[..., None] + np.arange(_SHIFT))) ** 2)
+    ratio: FloatArray = -0.5 * terms.sum(axis=-1)
     shifted = np.asarray(b + _SHIFT, dtype=np.complex128)
     return np.exp(ratio + _stirling(shifted + 1j * omega) - _stirling(shifted))
 
@@ -311,7 +310,7 @@ def _closed(b: float, r: float, u: float) -> float:
     rates = r ** -np.arange(float(n))
     # less the mean, which both have in common, so that small differences keep their digits
     lost = np.sum(rates**b * _beyond_linear(u * rates)) - total * _beyond_linear(rate * u)
-    return max(0.0, _density(b, r) * u**b * float(lost))
+    return max(0.0, _density(b, r) * math.pow(u, b) * float(lost))
 
 
 def _slow_terms(b: float, r: float) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from soma.errors import InvalidParameterError
-from soma.math.domain import FloatArray, finite, non_negative
+from soma.math.domain import FloatArray, finite
 from soma.math.exponential_sum import ExponentialSum, alias_bound, power_law
 
 if TYPE_CHECKING:
@@ -153,10 +153,10 @@ def access(trace: Trace, at_s: float, weight: float, constants: ExponentialSum) 
     """
     if not 0.0 <= weight < math.inf:
         raise InvalidParameterError("weight", weight, "must be finite and >= 0")
-    elapsed_s = _elapsed("at_s", at_s, trace, constants)
+    elapsed_s, weight = _elapsed("at_s", at_s, trace, constants), float(weight)
     if elapsed_s >= 0.0:
         return Trace(float(at_s), tuple([s + weight for s in _fade(trace.values, elapsed_s, constants)]))
-    added = _fade((float(weight),) * len(trace.values), -elapsed_s, constants)
+    added = _fade((weight,) * len(trace.values), -elapsed_s, constants)
     return Trace(trace.at_s, tuple(map(add, trace.values, added)))
 
 
@@ -302,10 +302,12 @@ def levels(values: ArrayLike, at_s: ArrayLike, now_s: float, constants: Exponent
     rows = finite("values", values)
     if rows.ndim != 2 or rows.shape[1] != len(constants.tau_s) or (rows < 0.0).any():
         raise InvalidParameterError("values", values, f"must be >= 0, of shape (n, {len(constants.tau_s)})")
-    now, times = finite("now_s", now_s), np.asarray(at_s, dtype=np.float64)
+    now, times = finite("now_s", now_s), np.asarray(at_s)
+    if times.dtype.kind not in "fiu" or not (times < np.inf).all():
+        raise InvalidParameterError("at_s", at_s, "must be finite, or -infinity for a trace of zeros")
     if now.ndim != 0 or times.shape != rows.shape[:1]:
         raise InvalidParameterError("at_s", at_s, f"must have shape ({len(rows)},), and now_s be one number")
-    elapsed = non_negative("elapsed_s", np.maximum(0.0, now - times))
+    elapsed = np.maximum(0.0, now - times)
     tau, weight = np.array(constants.tau_s), np.array(constants.weight)
     found = np.empty(len(rows))
     for start in range(0, len(rows), _CHUNK):
@@ -347,7 +349,7 @@ def _elapsed(parameter: str, time_s: float, trace: Trace, constants: Exponential
     if not math.isfinite(time_s):
         raise InvalidParameterError(parameter, time_s, "must be finite")
     _require_terms(trace, constants)
-    return time_s - trace.at_s
+    return float(time_s) - trace.at_s
 
 
 def _require_terms(trace: Trace, constants: ExponentialSum) -> None:

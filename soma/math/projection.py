@@ -65,7 +65,7 @@ def orthogonal_axes(seed: int, dimension: int, n_axes: int) -> FloatArray:
         for j in range(i):
             axes[i] -= (axes[i] @ axes[j]) * axes[j]
         axes[i] /= np.linalg.norm(axes[i])
-    return axes
+    return np.asarray(axes)
 
 
 def project(vectors: ArrayLike, axes: FloatArray) -> FloatArray:
@@ -100,4 +100,4 @@ def project(vectors: ArrayLike, axes: FloatArray) -> FloatArray:
     array = finite("vectors", vectors)
     if array.ndim == 0 or array.shape[-1] != axes.shape[1]:
         raise InvalidParameterError("vectors", array.shape, f"must have {axes.shape[1]} components")
-    return np.clip(np.vecdot(array[..., None, :], axes), -1.0, np.nextafter(1.0, 0.0))
+    return np.asarray(np.clip(np.vecdot(array[..., None, :], axes), -1.0, np.nextafter(1.0, 0.0)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -29,12 +30,13 @@ __all__ = [
 ]
 
 Rows: TypeAlias = "NDArray[np.int64]"
+Vectors: TypeAlias = "NDArray[np.float32]"
 Bound: TypeAlias = Callable[[Rows, FloatArray, FloatArray], FloatArray]
 
 BLOCK_ROWS: Final = 512
 """Rows in a block."""
 
-_FIRST_BATCH: Final = 16  # blocks; each batch costs as much as reading about ten of them
+_FIRST_BATCH: Final = 4  # blocks: enough to find a threshold, few enough to regret none
 _LARGEST_BATCH: Final = 64
 _GROWTH: Final = 4
 _PARTS: Final = 16  # of the range of similarity, in each of which a block has one bound
@@ -82,12 +84,7 @@ def top_k_reference(scores: FloatArray, ids: NDArray[Any], k: int) -> TopK:
     Returns
     -------
     TopK
-        By falling score; ties by rising id.
-
-    Raises
-    ------
-    InvalidParameterError
-        For NaN, a k below 1, or shapes that do not fit.
+        By falling score; ties by rising id. Raises `InvalidParameterError` for NaN, a k below 1, or other shapes.
 
     Examples
     --------
@@ -95,8 +92,7 @@ def top_k_reference(scores: FloatArray, ids: NDArray[Any], k: int) -> TopK:
     [1, 2]
     """
     _require_positive_int("k", k)
-    _require_shape("ids", ids, scores.shape)
-    _require_no_nan("scores", scores)
+    _require_numbers("scores", scores, ids.shape)
     order = np.lexsort((ids, -scores))[:k]
     return TopK(order.astype(np.int64), scores[order], len(scores), len(scores))
 
@@ -104,8 +100,7 @@ def top_k_reference(scores: FloatArray, ids: NDArray[Any], k: int) -> TopK:
 def merge_top_k(parts: Sequence[TopK], ids: Sequence[NDArray[Any]], k: int) -> TopK:
     """Return the k best of several segments, whose rows are numbered as if the segments lay end to end.
 
-    Segments are searched one after another, each from the threshold of what is already known:
-    ``top_k(..., at_least=merge_top_k(parts, ids, k).threshold(k))``.
+    Segments are searched in turn, each from what is known: ``at_least=merge_top_k(parts, ids, k).threshold(k)``.
 
     Parameters
     ----------
@@ -113,22 +108,12 @@ def merge_top_k(parts: Sequence[TopK], ids: Sequence[NDArray[Any]], k: int) -> T
         The k best of each segment, of which rows below the final threshold may be missing.
     ids : sequence of ndarray, length s
         The ids of each segment, of one type, unique over all of them.
-    k : int
-        How many, >= 1.
 
     Returns
     -------
     TopK
-        Row i of segment j is numbered i plus the lengths of the segments before j.
-
-    Raises
-    ------
-    InvalidParameterError
-        For a k below 1, or another number of parts than of segments.
-
-    Notes
-    -----
-    Laws: ``property_tests/math/test_topk.py``.
+        Row i of segment j is numbered i plus the lengths of the segments before j. Raises `InvalidParameterError`
+        for a k below 1, or another number of parts than of segments.
 
     Examples
     --------
@@ -148,7 +133,7 @@ def merge_top_k(parts: Sequence[TopK], ids: Sequence[NDArray[Any]], k: int) -> T
     first = np.cumsum([0, *(len(segment) for segment in ids[:-1])])
     rows = np.concatenate([part.rows + offset for part, offset in zip(parts, first, strict=True)])
     order = np.lexsort((found, -scores))[:k]
-    n_visited, n_scored = (sum(getattr(part, name) for part in parts) for name in ("n_visited", "n_scored"))
+    n_visited, n_scored = sum(part.n_visited for part in parts), sum(part.n_scored for part in parts)
     return TopK(rows[order], scores[order], n_visited, n_scored)
 
 
@@ -172,12 +157,7 @@ def cosine_error(dimension: int) -> float:
     Returns
     -------
     float
-        About d * 6e-8: 2.3e-5 for d = 384, 4.9e-4 for d = 8,192.
-
-    Raises
-    ------
-    InvalidParameterError
-        For a dimension outside the domain.
+        About d * 6e-8: 2.3e-5 for d = 384, 4.9e-4 for d = 8,192. Raises `InvalidParameterError` outside the domain.
 
     Notes
     -----
@@ -196,8 +176,8 @@ def cosine_error(dimension: int) -> float:
 
 
 def top_k(
-    query: NDArray[np.float32],
-    vectors: NDArray[np.float32],
+    query: Vectors,
+    vectors: Vectors,
     ids: NDArray[Any],
     *,
     k: int,
@@ -245,12 +225,8 @@ def top_k(
     Returns
     -------
     TopK
-        By falling score; ties by rising id; fewer than k if fewer rows count.
-
-    Raises
-    ------
-    InvalidParameterError
-        For NaN in a score, a bound or a product, a k below 1, or shapes and types that do not fit.
+        By falling score; ties by rising id; fewer than k if fewer rows count. Raises `InvalidParameterError` for NaN
+        in a score, a bound or a product, a k below 1, or shapes and types that do not fit.
 
     Notes
     -----
@@ -265,7 +241,20 @@ def top_k(
     ...       upper=lambda rows, low, high: high, block_upper=np.ones(1)).rows.tolist()
     [2, 1]
     """
-    _require_fit(query, vectors, ids, k, block_upper, block_rows, live, at_least)
+    for parameter, number in (("k", k), ("block_rows", block_rows)):
+        _require_positive_int(parameter, number)
+    n = len(vectors)
+    for parameter, array, kind, shape in (
+        ("query", query, np.float32, (query.size,)),
+        ("vectors", vectors, np.float32, (n, query.size)),
+        ("ids", ids, ids.dtype, (n,)),
+        ("live", np.empty(n, dtype=bool) if live is None else live, np.bool_, (n,)),
+    ):
+        _require_shape(parameter, array, shape)
+        if array.dtype != kind:
+            raise InvalidParameterError(parameter, array.dtype, f"must be {np.dtype(kind)}")
+    _require_numbers("block_upper", block_upper, (-(-n // block_rows),))
+    _require_numbers("at_least", np.array(at_least), ())
     slack = cosine_error(len(query))
     best = _Best(k, ids, score, at_least)
     order = np.argsort(-block_upper, kind="stable")
@@ -274,7 +263,8 @@ def top_k(
         blocks = np.sort(order[start : start + batch])
         blocks = blocks[block_upper[blocks] >= best.threshold]
         start, batch = start + batch, min(_GROWTH * batch, _LARGEST_BATCH)
-        near, counts, row_of, n_read = _read(query, vectors, blocks, block_rows, live)
+        near, counts, alive, n_read = _read(query, vectors, blocks, block_rows, live)
+        row_of = partial(_row_of, blocks, block_rows, alive)
         n_visited += n_read
         if not len(near):
             continue
@@ -294,24 +284,9 @@ def top_k(
 
 
 def block_max(values: ArrayLike, block_rows: int = BLOCK_ROWS) -> FloatArray:
-    """Return the largest value of each block.
+    """Return the largest value of each block of rows: float64, shape (ceil(n / block_rows),).
 
-    Parameters
-    ----------
-    values : array_like, shape (n,)
-        No NaN.
-    block_rows : int
-        Rows in a block, >= 1.
-
-    Returns
-    -------
-    ndarray of float64, shape (ceil(n / block_rows),)
-        The last block may be short.
-
-    Raises
-    ------
-    InvalidParameterError
-        For NaN, or a block of no rows.
+    The last block may be short. Raises `InvalidParameterError` for NaN, or a block of no rows.
 
     Examples
     --------
@@ -322,13 +297,7 @@ def block_max(values: ArrayLike, block_rows: int = BLOCK_ROWS) -> FloatArray:
 
 
 def block_min(values: ArrayLike, block_rows: int = BLOCK_ROWS) -> FloatArray:
-    """Return the smallest value of each block; see `block_max`.
-
-    Examples
-    --------
-    >>> block_min([1.0, 5.0, 2.0], 2).tolist()
-    [1.0, 2.0]
-    """
+    """Return the smallest value of each block of rows; otherwise `block_max`."""
     return _reduced(np.minimum, values, block_rows)
 
 
@@ -351,16 +320,7 @@ def newest_first(time_s: ArrayLike, weight: ArrayLike | None = None, *, n_bands:
     Returns
     -------
     ndarray of int64, shape (n,)
-        Row numbers; rows alike keep their order.
-
-    Raises
-    ------
-    InvalidParameterError
-        For values that are not finite, shapes that do not fit, or no band.
-
-    Notes
-    -----
-    Laws: ``property_tests/math/test_topk.py``.
+        Row numbers; rows alike keep their order. Raises `InvalidParameterError` outside the domain.
 
     Examples
     --------
@@ -369,7 +329,8 @@ def newest_first(time_s: ArrayLike, weight: ArrayLike | None = None, *, n_bands:
     >>> newest_first([10.0, 30.0, 20.0, 40.0], [9.0, 1.0, 8.0, 2.0], n_bands=2).tolist()
     [2, 0, 3, 1]
     """
-    times = _one_axis("time_s", finite("time_s", time_s))
+    times = finite("time_s", time_s)
+    _require_shape("time_s", times, (times.size,))
     if weight is None:
         return np.argsort(-times, kind="stable").astype(np.int64)
     _require_positive_int("n_bands", n_bands)
@@ -386,8 +347,8 @@ def exponential_order(weight: ArrayLike, time_s: ArrayLike, half_life_s: float) 
 
     .. math:: w_i 2^{-(now - t_i)/h} = 2^{\kappa_i - now/h}, \quad \kappa_i = \log_2 w_i + t_i / h
 
-    Blocks in this order are bounded tightly by the largest decayed weight in them; bounds by the box of
-    importance and age, as a policy gives them, are tighter after `newest_first` with ``weight``.
+    Blocks in this order are bounded tightly by the largest decayed weight in them; the box of importance and age,
+    with which a policy is bounded, is smaller after `newest_first` with ``weight``.
 
     Parameters
     ----------
@@ -401,12 +362,7 @@ def exponential_order(weight: ArrayLike, time_s: ArrayLike, half_life_s: float) 
     Returns
     -------
     ndarray of int64, shape (n,)
-        Row numbers; rows alike keep their order.
-
-    Raises
-    ------
-    InvalidParameterError
-        Outside the domain, or for shapes that do not fit.
+        Row numbers; rows alike keep their order. Raises `InvalidParameterError` outside the domain.
 
     Notes
     -----
@@ -417,7 +373,8 @@ def exponential_order(weight: ArrayLike, time_s: ArrayLike, half_life_s: float) 
     >>> exponential_order([1.0, 4.0, 1.0], [0.0, 0.0, 60.0], 60.0).tolist()
     [1, 2, 0]
     """
-    times = _one_axis("time_s", finite("time_s", time_s))
+    times = finite("time_s", time_s)
+    _require_shape("time_s", times, (times.size,))
     weights = non_negative("weight", finite("weight", weight))
     _require_shape("weight", weights, times.shape)
     with np.errstate(divide="ignore"):
@@ -440,8 +397,7 @@ class _Best:
 
     def add(self, rows: Rows) -> None:
         scores = self.score(rows)
-        _require_shape("scores", scores, rows.shape)
-        _require_no_nan("scores", scores)
+        _require_numbers("scores", scores, rows.shape)
         self.n_scored += len(rows)
         may_enter = scores >= self.threshold
         rows = np.concatenate([self.rows, rows[may_enter]])
@@ -456,39 +412,33 @@ class _Best:
 
 
 def _read(
-    query: NDArray[np.float32],
-    vectors: NDArray[np.float32],
-    blocks: Rows,
-    block_rows: int,
-    live: NDArray[np.bool_] | None,
-) -> tuple[NDArray[np.float32], Rows, Callable[[Rows], Rows], int]:
-    """Return the products of the live rows, how many a block has, which row each is, and how many were read."""
+    query: Vectors, vectors: Vectors, blocks: Rows, block_rows: int, live: NDArray[np.bool_] | None
+) -> tuple[Vectors, Rows, Rows | None, int]:
+    """Return the products of live rows, how many a block has, their positions in the batch, and rows read."""
     counts = np.minimum(len(vectors) - blocks * block_rows, block_rows)
     n_rows = int(counts.sum())  # only the last block may be short
-
-    def row_of(position: Rows) -> Rows:
-        block, within = np.divmod(position, block_rows)
-        return blocks[block] * block_rows + within
-
+    alive: Rows | None = None  # all, without writing them down
     if live is None:
         near, n_read = _products(query, vectors, blocks, block_rows, n_rows), n_rows
     else:
-        rows = row_of(np.arange(n_rows))
-        alive = live[rows]
-        rows, counts = rows[alive], np.add.reduceat(alive, np.cumsum(counts) - counts, dtype=np.int64)
-        row_of = rows.__getitem__
-        if 2 * len(rows) < n_rows:  # a copy of the few costs less than reading all in place
-            near, n_read = np.vecdot(vectors[rows], query), len(rows)
+        is_alive = live[_row_of(blocks, block_rows, None, np.arange(n_rows))]
+        alive, counts = np.flatnonzero(is_alive), np.add.reduceat(is_alive, np.cumsum(counts) - counts, dtype=np.int64)
+        if 2 * len(alive) < n_rows:  # a copy of the few costs less than reading all in place
+            everything = np.arange(len(alive))
+            near, n_read = np.vecdot(vectors[_row_of(blocks, block_rows, alive, everything)], query), len(alive)
         else:
             near, n_read = _products(query, vectors, blocks, block_rows, n_rows)[alive], n_rows
     if len(near) and not math.isfinite(float(near.max()) - float(near.min())):
         raise InvalidParameterError("vectors", near, "must have finite products with the query")
-    return near, counts, row_of, n_read
+    return near, counts, alive, n_read
 
 
-def _products(
-    query: NDArray[np.float32], vectors: NDArray[np.float32], blocks: Rows, block_rows: int, n_rows: int
-) -> NDArray[np.float32]:
+def _row_of(blocks: Rows, block_rows: int, alive: Rows | None, chosen: Rows) -> Rows:
+    block, within = np.divmod(chosen if alive is None else alive[chosen], block_rows)
+    return np.asarray(blocks[block] * block_rows + within)
+
+
+def _products(query: Vectors, vectors: Vectors, blocks: Rows, block_rows: int, n_rows: int) -> Vectors:
     """Return float32 products; runs of neighbouring blocks are read in place and at once."""
     near = np.empty(n_rows, dtype=np.float32)
     done = 0
@@ -499,16 +449,13 @@ def _products(
     return near
 
 
-def _cut(
-    near: NDArray[np.float32], blocks: Rows, upper_within: Bound, slack: float, threshold: float
-) -> NDArray[np.float32]:
+def _cut(near: Vectors, blocks: Rows, upper_within: Bound, slack: float, threshold: float) -> Vectors:
     """Return for each block a product below which no row of it can reach the threshold."""
     low, high = float(near.min()) - slack, float(near.max()) + slack
     edges = np.clip(np.linspace(low, high, _PARTS + 1), -1.0, 1.0)
     each = np.repeat(blocks, _PARTS)
     bound = upper_within(each, np.tile(edges[:-1], len(blocks)), np.tile(edges[1:], len(blocks)))
-    _require_shape("upper_within", bound, each.shape)
-    _require_no_nan("upper_within", bound)
+    _require_numbers("upper_within", bound, each.shape)
     reaches = bound.reshape(len(blocks), _PARTS) >= threshold
     first = reaches.argmax(axis=1)
     # nothing lies below the first part, but for lengths that rounding brought above 1
@@ -517,7 +464,7 @@ def _cut(
     return np.nextafter(cut.astype(np.float32), np.float32(-np.inf))
 
 
-def _sift(rows: Rows, near: NDArray[np.float32], upper: Bound, slack: float, best: _Best) -> None:
+def _sift(rows: Rows, near: Vectors, upper: Bound, slack: float, best: _Best) -> None:
     """Score the rows that may enter, the most promising first: they raise the threshold for all the others."""
     if len(rows) <= best.enough:
         if len(rows):
@@ -525,8 +472,7 @@ def _sift(rows: Rows, near: NDArray[np.float32], upper: Bound, slack: float, bes
         return
     wide = near.astype(np.float64)
     bound = upper(rows, np.clip(wide - slack, -1.0, 1.0), np.clip(wide + slack, -1.0, 1.0))
-    _require_shape("upper", bound, rows.shape)
-    _require_no_nan("upper", bound)
+    _require_numbers("upper", bound, rows.shape)
     left = bound >= best.threshold
     while left.any():
         rows, bound = rows[left], bound[left]
@@ -544,46 +490,10 @@ def _largest(values: NDArray[np.floating[Any]], m: int) -> Rows:
 
 def _reduced(extreme: np.ufunc, values: ArrayLike, block_rows: int) -> FloatArray:
     _require_positive_int("block_rows", block_rows)
-    array = _one_axis("values", np.asarray(values, dtype=np.float64))
-    _require_no_nan("values", array)
-    if not len(array):
-        return np.empty(0)
-    return np.asarray(extreme.reduceat(array, np.arange(0, len(array), block_rows)))
-
-
-def _one_axis(parameter: str, array: FloatArray) -> FloatArray:
-    if array.ndim != 1:
-        raise InvalidParameterError(parameter, array.shape, "must have one axis")
-    return array
-
-
-def _require_fit(
-    query: NDArray[np.float32],
-    vectors: NDArray[np.float32],
-    ids: NDArray[Any],
-    k: int,
-    block_upper: FloatArray,
-    block_rows: int,
-    live: NDArray[np.bool_] | None,
-    at_least: float,
-) -> None:
-    _require_positive_int("k", k)
-    _require_positive_int("block_rows", block_rows)
-    n = len(vectors)
-    if query.ndim != 1 or query.dtype != np.float32:
-        raise InvalidParameterError("query", (query.dtype, query.shape), "must be float32 with one axis")
-    if vectors.dtype != np.float32:
-        raise InvalidParameterError("vectors", vectors.dtype, "must be float32")
-    _require_shape("vectors", vectors, (n, len(query)))
-    _require_shape("ids", ids, (n,))
-    _require_shape("block_upper", block_upper, (-(-n // block_rows),))
-    _require_no_nan("block_upper", block_upper)
-    if live is not None:
-        _require_shape("live", live, (n,))
-        if live.dtype != np.bool_:
-            raise InvalidParameterError("live", live.dtype, "must be bool")
-    if math.isnan(at_least):
-        raise InvalidParameterError("at_least", at_least, "must not be NaN")
+    array = np.asarray(values, dtype=np.float64)
+    _require_numbers("values", array, (array.size,))
+    starts = np.arange(0, len(array), block_rows)
+    return np.asarray(extreme.reduceat(array, starts)) if len(array) else array
 
 
 def _require_positive_int(parameter: str, value: int) -> None:
@@ -596,6 +506,7 @@ def _require_shape(parameter: str, array: NDArray[Any], shape: tuple[int, ...]) 
         raise InvalidParameterError(parameter, array.shape, f"must have shape {shape}")
 
 
-def _require_no_nan(parameter: str, array: FloatArray) -> None:
+def _require_numbers(parameter: str, array: FloatArray, shape: tuple[int, ...]) -> None:
+    _require_shape(parameter, array, shape)
     if np.isnan(array).any():
         raise InvalidParameterError(parameter, array, "must not be NaN")

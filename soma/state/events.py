@@ -12,10 +12,11 @@ from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from soma.errors import InvalidParameterError
+from soma.state.fields import as_label, as_namespace, as_uuid, as_weight
 from soma.state.frozen import FrozenDict, freeze_object
 from soma.state.instant import to_seconds
 from soma.state.namespace import Namespace
-from soma.state.record import MemoryRecord, as_label, as_namespace, as_uuid, as_weight
+from soma.state.record import MemoryRecord
 
 __all__ = [
     "EVENT_TYPES",

@@ -54,7 +54,17 @@ def to_seconds(parameter: str, value: Instant) -> float:
 
 
 def to_iso(at_s: float) -> str:
-    """Return ``at_s`` as ISO 8601 in UTC, to the second.
+    """Return an instant as ISO 8601 in UTC, to the second.
+
+    Parameters
+    ----------
+    at_s : float
+        POSIX seconds.
+
+    Returns
+    -------
+    str
+        Ends in ``Z``.
 
     Examples
     --------

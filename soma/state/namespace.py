@@ -12,7 +12,7 @@ from soma.math.coordinates import Frame
 from soma.math.importance import Bounded
 from soma.math.multiscale import ExponentialSum, power_law
 from soma.math.units import YEAR
-from soma.state.record import MAX_DIMENSION, MAX_EMBEDDING, as_namespace
+from soma.state.fields import MAX_DIMENSION, MAX_EMBEDDING, as_namespace
 
 __all__ = ["Namespace", "Projector"]
 

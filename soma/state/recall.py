@@ -14,8 +14,9 @@ from soma.math import similarity
 from soma.math.domain import finite
 from soma.math.topk import top_k_reference
 from soma.state.features import Columns, features
+from soma.state.fields import MAX_DIMENSION, MAX_EMBEDDING
 from soma.state.instant import to_iso
-from soma.state.record import MAX_DIMENSION, MAX_EMBEDDING, MemoryRecord, MemoryType
+from soma.state.record import MemoryRecord, MemoryType
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-import numpy as np
-
-from soma.canonical_json import MAX_INTEGER, require_text
+from soma.canonical_json import require_text
 from soma.errors import InvalidParameterError
+from soma.state.fields import (
+    MAX_DIMENSION,
+    MAX_EMBEDDING,
+    MemoryType,
+    as_importance,
+    as_label,
+    as_memory_type,
+    as_namespace,
+    as_tags,
+    as_uuid,
+    as_vector,
+)
 from soma.state.frozen import FrozenDict, freeze_object
 from soma.state.instant import to_seconds
 
-__all__ = [
-    "Link",
-    "MemoryRecord",
-    "MemoryType",
-    "as_label",
-    "as_namespace",
-    "as_uuid",
-    "as_weight",
-    "render_text",
-]
-
-MAX_DIMENSION: Final = 64
-MAX_EMBEDDING: Final = 8_192
-MAX_TAGS: Final = 64
-NAMESPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-LABEL: Final = re.compile(r"[^\s\x00-\x1f][^\x00-\x1f]{0,127}")
-
-
-class MemoryType(StrEnum):
-    """Episodic memories are events that happened once; semantic ones are what many events left."""
-
-    EPISODIC = "episodic"
-    SEMANTIC = "semantic"
+__all__ = ["Link", "MemoryRecord", "MemoryType", "render_text"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,13 +96,13 @@ class MemoryRecord:
         put = object.__setattr__
         put(self, "id", as_uuid("id", self.id))
         put(self, "namespace", as_namespace(self.namespace))
-        put(self, "coordinate", _vector("coordinate", self.coordinate, MAX_DIMENSION))
+        put(self, "coordinate", as_vector("coordinate", self.coordinate, MAX_DIMENSION))
         put(self, "payload", freeze_object(self.payload, "payload"))
         put(self, "extras", freeze_object(self.extras, "extras"))
-        put(self, "memory_type", _memory_type(self.memory_type))
+        put(self, "memory_type", as_memory_type(self.memory_type))
         put(self, "timestamp", to_seconds("timestamp", self.timestamp))
-        put(self, "importance", _importance(self.importance))
-        put(self, "tags", _tags(self.tags))
+        put(self, "importance", as_importance(self.importance))
+        put(self, "tags", as_tags(self.tags))
         if not isinstance(self.pinned, bool):
             raise InvalidParameterError("pinned", self.pinned, "must be true or false")
         if self.text is not None:
@@ -125,7 +110,7 @@ class MemoryRecord:
                 raise InvalidParameterError("text", self.text, "must be a string")
             require_text(self.text, "text")
         if self.embedding is not None:
-            put(self, "embedding", _vector("embedding", self.embedding, MAX_EMBEDDING))
+            put(self, "embedding", as_vector("embedding", self.embedding, MAX_EMBEDDING))
         if self.model_revision is not None:
             as_label("model_revision", self.model_revision)
         if (self.embedding is None) != (self.model_revision is None):
@@ -195,6 +180,16 @@ class Link:
 def render_text(payload: Mapping[str, Any]) -> str:
     """Return the strings of a payload, in the order of its sorted keys, joined by spaces.
 
+    Parameters
+    ----------
+    payload : mapping
+        A JSON object; its keys and numbers are not rendered.
+
+    Returns
+    -------
+    str
+        Empty if there is no string.
+
     Examples
     --------
     >>> render_text({"b": ["two", 3], "a": "one"})
@@ -214,82 +209,3 @@ def render_text(payload: Mapping[str, Any]) -> str:
 
     visit(payload)
     return " ".join(found)
-
-
-def as_uuid(parameter: str, value: object) -> UUID:
-    """Return ``value`` as a UUID, or raise."""
-    if isinstance(value, UUID):
-        return value
-    try:
-        return UUID(value)  # type: ignore[arg-type]
-    except (ValueError, AttributeError, TypeError):
-        raise InvalidParameterError(parameter, value, "must be a UUID") from None
-
-
-def as_namespace(value: object) -> str:
-    """Return ``value`` if it is a namespace's name, or raise."""
-    if not isinstance(value, str) or not NAMESPACE.fullmatch(value):
-        raise InvalidParameterError(
-            "namespace",
-            value,
-            "must be 1 to 128 letters, digits, '.', '_' or '-', starting with a letter or digit",
-        )
-    return value
-
-
-def as_label(parameter: str, value: object) -> str:
-    """Return ``value`` if it is a short printable label, or raise."""
-    if not isinstance(value, str) or not LABEL.fullmatch(value):
-        raise InvalidParameterError(parameter, value, "must be 1 to 128 printable characters")
-    return require_text(value, parameter)
-
-
-def as_weight(value: object) -> float:
-    """Return ``value`` as a finite weight > 0, or raise."""
-    number = _number("weight", value)
-    if number <= 0:
-        raise InvalidParameterError("weight", value, "must be > 0")
-    return number
-
-
-def _number(parameter: str, value: object) -> float:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidParameterError(parameter, value, "must be finite numbers")
-    return float(value) + 0.0  # -0.0 becomes 0.0: canonical JSON knows one zero
-
-
-def _vector(parameter: str, value: object, max_dimension: int) -> tuple[float, ...]:
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise InvalidParameterError(parameter, value, "must be a sequence of finite numbers")
-    vector = tuple(_number(parameter, x) for x in value)
-    if not 1 <= len(vector) <= max_dimension:
-        raise InvalidParameterError(parameter, vector, f"must have 1 to {max_dimension} numbers")
-    return vector
-
-
-def _memory_type(value: object) -> MemoryType:
-    try:
-        return MemoryType(str(value))
-    except ValueError:
-        raise InvalidParameterError("memory_type", value, 'must be "episodic" or "semantic"') from None
-
-
-def _importance(value: object) -> int:
-    if isinstance(value, np.integer):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MAX_INTEGER:
-        raise InvalidParameterError("importance", value, "must be an integer")
-    return value
-
-
-def _tags(value: object) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise InvalidParameterError("tags", value, "must be a list of strings")
-    tags = tuple(sorted({as_label("tags", tag) for tag in value}))
-    if len(tags) > MAX_TAGS:
-        raise InvalidParameterError("tags", tags, f"must be at most {MAX_TAGS}")
-    return tags

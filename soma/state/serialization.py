@@ -44,6 +44,16 @@ OPTIONAL: Final = ("embedding", "model_revision", "text", "tags", "pinned", "exp
 def record_to_json(record: MemoryRecord) -> bytes:
     """Return the canonical bytes of a record: equal records give equal bytes.
 
+    Parameters
+    ----------
+    record : MemoryRecord
+        Any.
+
+    Returns
+    -------
+    bytes
+        RFC 8785.
+
     Raises
     ------
     SerializationError
@@ -54,6 +64,16 @@ def record_to_json(record: MemoryRecord) -> bytes:
 
 def record_from_json(data: bytes | str) -> MemoryRecord:
     """Parse a record strictly; unknown fields are kept in ``extras``.
+
+    Parameters
+    ----------
+    data : bytes or str
+        One JSON object.
+
+    Returns
+    -------
+    MemoryRecord
+        Valid.
 
     Raises
     ------
@@ -72,7 +92,25 @@ def record_from_json(data: bytes | str) -> MemoryRecord:
 
 
 def record_from_dict(fields: Mapping[str, Any]) -> MemoryRecord:
-    """Return a record from the fields of the contract; unknown ones are kept in ``extras``."""
+    """Return a record from the fields of the contract; unknown ones are kept in ``extras``.
+
+    Parameters
+    ----------
+    fields : mapping
+        JSON values.
+
+    Returns
+    -------
+    MemoryRecord
+        Valid.
+
+    Raises
+    ------
+    SerializationError
+        For a missing field, or a payload that JSON cannot carry.
+    InvalidParameterError
+        For a field outside its domain.
+    """
     _require(fields, REQUIRED, "the record")
     known = {name: fields[name] for name in (*REQUIRED, *OPTIONAL) if name in fields}
     extras = {name: value for name, value in fields.items() if name not in known}
@@ -80,13 +118,34 @@ def record_from_dict(fields: Mapping[str, Any]) -> MemoryRecord:
 
 
 def event_to_dict(event: Event) -> dict[str, Any]:
-    """Return an event as JSON values: envelope (id, type, at, cause) and data (the body of the contract)."""
+    """Return an event as JSON values: envelope (id, type, at, cause) and data (the body of the contract).
+
+    Parameters
+    ----------
+    event : Event
+        Any.
+
+    Returns
+    -------
+    dict
+        ``id``, ``type``, ``at``, ``cause_id`` if there is one, ``data``.
+    """
     cause = {} if event.cause_id is None else {"cause_id": str(event.cause_id)}
     return {"id": str(event.event_id), "type": event.type, "at": event.at_s, **cause, "data": event.body()}
 
 
 def event_to_json(event: Event) -> bytes:
     """Return the canonical bytes of an event: equal events give equal bytes.
+
+    Parameters
+    ----------
+    event : Event
+        Any.
+
+    Returns
+    -------
+    bytes
+        RFC 8785.
 
     Raises
     ------
@@ -99,6 +158,16 @@ def event_to_json(event: Event) -> bytes:
 def event_from_json(data: bytes | str) -> Event:
     """Parse an event strictly.
 
+    Parameters
+    ----------
+    data : bytes or str
+        One JSON object, as `event_to_dict` describes it.
+
+    Returns
+    -------
+    Event
+        Of the type that it names.
+
     Raises
     ------
     SerializationError
@@ -110,7 +179,25 @@ def event_from_json(data: bytes | str) -> Event:
 
 
 def event_from_dict(fields: Mapping[str, Any]) -> Event:
-    """Return an event from its envelope and data, as `event_to_dict` writes them."""
+    """Return an event from its envelope and data, as `event_to_dict` writes them.
+
+    Parameters
+    ----------
+    fields : mapping
+        JSON values.
+
+    Returns
+    -------
+    Event
+        Of the type that it names.
+
+    Raises
+    ------
+    SerializationError
+        For an unknown type, or a missing field.
+    InvalidParameterError
+        For a field outside its domain.
+    """
     _require(fields, ("id", "type", "at", "data"), "the event")
     kind = EVENT_TYPES.get(fields["type"]) if isinstance(fields["type"], str) else None
     if kind is None:
@@ -145,6 +232,16 @@ _BODIES: Final[Mapping[type[Event], Mapping[str, str]]] = {
 def stored_to_json(stored: Stored) -> bytes:
     """Return a stored memory, or its tombstone, as canonical bytes.
 
+    Parameters
+    ----------
+    stored : StoredMemory or Tombstone
+        Any.
+
+    Returns
+    -------
+    bytes
+        RFC 8785.
+
     Raises
     ------
     SerializationError
@@ -155,6 +252,16 @@ def stored_to_json(stored: Stored) -> bytes:
 
 def stored_from_json(data: bytes | str) -> Stored:
     """Return the stored memory, or tombstone, that `stored_to_json` wrote.
+
+    Parameters
+    ----------
+    data : bytes or str
+        One JSON object.
+
+    Returns
+    -------
+    StoredMemory or Tombstone
+        Equal to what was written.
 
     Raises
     ------

@@ -14,7 +14,10 @@ from soma.stores.keyvalue_sqlite import SqliteKeyValueStore
 from soma.stores.log_sqlite import SqliteEventLog
 from soma.stores.vectors_sqlite import SqliteVectorCache
 
-__all__ = ["SqliteStorage"]
+__all__ = ["ENGINE", "SqliteStorage"]
+
+ENGINE: Final = f"SQLite {sqlite3.sqlite_version}"
+"""The database engine at work."""
 
 APPLICATION_ID: Final = 0x50_4D_A0_02
 SCHEMA_VERSION: Final = 1

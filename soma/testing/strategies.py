@@ -34,12 +34,24 @@ DIMENSION = 2
 
 
 def texts(*, max_size: int = 40) -> st.SearchStrategy[str]:
-    """Draw text that every store can hold: any characters but NUL and surrogates."""
+    """Draw text that every store can hold: any characters but NUL and surrogates.
+
+    Parameters
+    ----------
+    max_size : int
+        Longest text, in characters.
+    """
     return st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=max_size)
 
 
 def json_values(*, max_leaves: int = 8) -> st.SearchStrategy[Any]:
-    """Draw JSON values that RFC 8785 keeps exactly."""
+    """Draw JSON values that RFC 8785 keeps exactly.
+
+    Parameters
+    ----------
+    max_leaves : int
+        Most leaves of a value.
+    """
     leaves = (
         st.none()
         | st.booleans()
@@ -91,7 +103,19 @@ def records(
     dimension: int = DIMENSION,
     embedding_dimension: int | None = None,
 ) -> MemoryRecord:
-    """Draw a valid record; few ids and namespaces by default, so that records meet."""
+    """Draw a valid record; few ids and namespaces by default, so that records meet.
+
+    Parameters
+    ----------
+    ids : strategy, optional
+        Where ids come from; a handful by default.
+    namespace : str, optional
+        The namespace; one of two by default.
+    dimension : int
+        Dimension of the coordinate.
+    embedding_dimension : int, optional
+        Dimension of the embeddings that some records have; none by default.
+    """
     is_pinned = draw(st.booleans())
     embedding: list[float] | None = None
     if embedding_dimension is not None and draw(st.booleans()):
@@ -118,7 +142,13 @@ def records(
 
 @st.composite
 def events(draw: st.DrawFn, *, namespace: str | None = None) -> Event:
-    """Draw an event about one of few memories, so that events meet."""
+    """Draw an event about one of few memories, so that events meet.
+
+    Parameters
+    ----------
+    namespace : str, optional
+        The namespace; one of two by default.
+    """
     common: dict[str, Any] = {
         "event_id": draw(st.uuids()),
         "at_s": draw(instants()),
@@ -146,7 +176,13 @@ def events(draw: st.DrawFn, *, namespace: str | None = None) -> Event:
 
 @st.composite
 def logs(draw: st.DrawFn, *, max_size: int = 20) -> list[Event]:
-    """Draw a log: the registrations of its namespaces first, then events about few memories."""
+    """Draw a log: the registrations of its namespaces first, then events about few memories.
+
+    Parameters
+    ----------
+    max_size : int
+        Most events after the registrations.
+    """
     registered: list[Event] = [
         NamespaceRegistered(
             event_id=draw(st.uuids()), at_s=946_684_800.0, registration=Namespace(name, dimension=DIMENSION)
