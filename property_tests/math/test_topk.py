@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -164,7 +165,8 @@ def cases(draw: st.DrawFn, *, max_rows: int = 40) -> Case:
 def assert_same(found: TopK, rows: Rows, scores: Floats) -> None:
     assert found.rows.tolist() == rows.tolist()
     assert found.scores.tobytes() == scores.tobytes()
-    assert (found.rows.dtype, found.scores.dtype) == (np.int64, np.float64)
+    assert found.rows.dtype == np.int64
+    assert found.scores.dtype == np.float64
 
 
 def large_case(seed: int, *, k: int = 3, n_blocks: int = 300, has_within: bool = True) -> Case:
@@ -199,7 +201,357 @@ def test_every_answer_is_that_of_the_reference_to_the_bit(case: Case) -> None:
 def test_many_batches_change_no_answer(seed: int, k: int, has_within: bool, share: float | None) -> None:
     case = large_case(seed, k=k, has_within=has_within)
     live = None if share is None else np.random.default_rng(seed).random(case.n) < share
-    case = Case(**{**{f: getattr(case, f) for f in Case.__slots__}, "live": live}) if hasattr(Case, "__slots__") else (
-        Case(**{**case.__dict__, "live": live})
-    )
+    case = replace(case, live=live)
     assert_same(case.search(), *case.reference())
+
+
+@given(cases(), st.sampled_from([-math.inf, -0.5, 0.0, 0.25, 0.5, 1.0, math.inf]))
+def test_a_threshold_from_outside_drops_what_scores_below_it_and_nothing_else(case: Case, at_least: float) -> None:
+    assert_same(case.search(at_least), *case.reference(at_least))
+
+
+@given(cases())
+def test_a_threshold_that_a_row_just_reaches_keeps_the_row(case: Case) -> None:
+    rows, scores = case.reference()
+    if len(rows):
+        assert_same(case.search(float(scores[-1])), rows, scores)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.lists(st.integers(0, 60), min_size=1, max_size=6))
+def test_segments_searched_in_turn_answer_as_one(seed: int, k: int, cuts: list[int]) -> None:
+    whole = large_case(seed, k=k, n_blocks=6)
+    ends = [0, *sorted(cuts), whole.n]
+    parts: list[TopK] = []
+    ids: list[NDArray[Any]] = []
+    for first, end in pairwise(ends):
+        rows = slice(first, end)
+        segment = replace(
+            whole,
+            vectors=whole.vectors[rows],
+            ids=whole.ids[rows],
+            importance=whole.importance[rows],
+            age_s=whole.age_s[rows],
+            loose=np.zeros(-(-(end - first) // whole.block_rows)),
+        )
+        threshold = merge_top_k(parts, ids, k).threshold(k)
+        parts.append(segment.search(threshold))
+        ids.append(segment.ids)
+    merged = merge_top_k(parts, ids, k)
+    assert_same(merged, *whole.reference())
+    assert merged.n_visited == sum(part.n_visited for part in parts)
+    assert merged.n_scored == sum(part.n_scored for part in parts)
+
+
+def test_the_threshold_is_open_while_fewer_than_k_are_known() -> None:
+    best = top_k_reference(np.array([0.25, 0.75]), np.arange(2), 5)
+    assert [best.threshold(k) for k in (1, 2, 3)] == [0.75, 0.25, -math.inf]
+
+
+@st.composite
+def policy_cases(draw: st.DrawFn) -> tuple[Any, dict[str, NDArray[Any]], int, int]:
+    policy = draw(drawn.policies({"similarity", "importance", "age_s"}, max_leaves=5))
+    table = draw(drawn.columns({"importance", "age_s"}, min_rows=1, max_rows=12))
+    return policy, table, draw(st.integers(1, 6)), draw(st.integers(1, 6))
+
+
+@given(policy_cases(), st.integers(0, 2**32 - 1), st.integers(1, 20))
+def test_any_pointwise_policy_is_served_by_its_own_bounds(
+    case: tuple[Any, dict[str, NDArray[Any]], int, int], seed: int, repeat: int
+) -> None:
+    policy, table, block_rows, k = case
+    columns = {name: np.tile(column, repeat) for name, column in table.items()}
+    n = len(columns["importance"])
+    rng = np.random.default_rng(seed)
+    vectors, query = unit_vectors(rng.normal(size=(n, 3))), unit_vectors(rng.normal(size=3))
+    vectors[rng.random(n) < 0.2] = 0.0
+    boxes = [{name: f(column, block_rows) for name, column in columns.items()} for f in (block_min, block_max)]
+
+    def score(rows: Rows) -> Floats:
+        features = {"similarity": cosine(query, vectors[rows]), **{f: c[rows] for f, c in columns.items()}}
+        return np.broadcast_to(policy.evaluate(features), rows.shape)
+
+    def bound(boxes: Sequence[dict[str, Floats]], at: Rows, low: Floats, high: Floats) -> Floats:
+        ends = [
+            {"similarity": end, **{f: c[at] for f, c in box.items()}}
+            for end, box in zip((low, high), boxes, strict=True)
+        ]
+        return np.broadcast_to(policy.bounds(*ends)[1], at.shape)
+
+    everything = np.arange(len(boxes[0]["age_s"]))
+    ones, ids = np.ones(len(everything)), rng.permutation(n)
+    found = top_k(
+        query,
+        vectors,
+        ids,
+        k=k,
+        score=score,
+        upper=lambda rows, low, high: bound((columns, columns), rows, low, high),
+        block_upper=bound(boxes, everything, -ones, ones),
+        upper_within=lambda blocks, low, high: bound(boxes, blocks, low, high),
+        block_rows=block_rows,
+    )
+    wanted = top_k_reference(score(np.arange(n)), ids, k)
+    assert_same(found, wanted.rows, wanted.scores)
+
+
+@given(cases())
+def test_no_more_is_scored_than_is_visited_and_no_more_visited_than_there_is(case: Case) -> None:
+    found = case.search()
+    assert len(found.rows) <= found.n_scored <= found.n_visited <= case.n
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_hopeless_blocks_are_not_read(seed: int) -> None:
+    case = large_case(seed)
+    found = case.search()
+    may_enter = case.weight(np.ones(case.n), case.age_s) * (1 + SLACK) >= found.scores[-1]
+    assert may_enter.sum() < case.n / 2
+    # but for those of the first two batches, of 4 and of 16 blocks, that were chosen before the threshold stood
+    assert found.n_visited <= may_enter.sum() + 20 * case.block_rows
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_hopeless_rows_are_not_scored(seed: int, has_within: bool) -> None:
+    case = replace(large_case(seed, has_within=has_within), decay=DECAYS["constant"])
+    found = case.search()
+    assert found.n_visited > 0.9 * case.n
+    assert found.n_scored < 0.25 * case.n
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_bounds_within_a_block_spare_bounds_of_rows(seed: int) -> None:
+    case, asked = replace(large_case(seed), decay=DECAYS["constant"]), {True: 0, False: 0}
+    for has_within in asked:
+
+        def upper(rows: Rows, low: Floats, high: Floats, has_within: bool = has_within) -> Floats:
+            asked[has_within] += len(rows)
+            return case.upper(rows, low, high)
+
+        counted = replace(case, has_within=has_within)
+        object.__setattr__(counted, "upper", upper)
+        counted.search()
+    assert asked[True] < 0.5 * asked[False]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_block_that_can_only_tie_is_read_for_the_smaller_id(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 64
+    vectors, ids = unit_vectors(np.ones((n, 2))), rng.permutation(n)
+    query = vectors[0]
+    scores = cosine(query, vectors)
+    found = top_k(
+        query, vectors, ids, k=2, score=lambda rows: scores[rows],
+        upper=lambda rows, low, high: scores[rows], block_upper=block_max(scores, 1), block_rows=1,
+    )  # fmt: skip
+    assert ids[found.rows].tolist() == [0, 1]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_few_live_rows_are_read_alone(seed: int) -> None:
+    case = large_case(seed, n_blocks=40)
+    live = np.zeros(case.n, dtype=bool)
+    live[np.random.default_rng(seed).choice(case.n, 20, replace=False)] = True
+    vectors = np.where(live[:, None], case.vectors, np.float32(np.nan))
+    found = replace(case, live=live, vectors=vectors).search()
+    assert_same(found, *replace(case, live=live).reference())
+    assert found.n_visited <= 20
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_what_dead_rows_hold_does_not_matter(seed: int) -> None:
+    case = large_case(seed, n_blocks=40)
+    live = np.random.default_rng(seed).random(case.n) < 0.9
+    vectors = np.where(live[:, None], case.vectors, np.float32(np.nan))
+    assert_same(replace(case, live=live, vectors=vectors).search(), *replace(case, live=live).reference())
+
+
+@st.composite
+def vector_pairs(draw: st.DrawFn) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Pairs of unit vectors that are hard to multiply: alike, of one sign, far apart in size."""
+    d = draw(st.sampled_from([1, 2, 3, 17, 384, 1_024, 8_192]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    size = draw(st.sampled_from([0.0, 1.0, 12.0, 40.0]))
+    query = rng.normal(size=d) * np.exp(-size * rng.random(d))
+    other = query if draw(st.booleans()) else rng.normal(size=d)
+    if draw(st.booleans()):
+        query, other = np.abs(query), np.abs(other)
+    return unit_vectors(query), unit_vectors(other)
+
+
+@given(vector_pairs())
+def test_float32_products_err_less_than_their_bound_in_any_order(
+    pair: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> None:
+    q, v = pair
+    exact = math.fsum(float(a) * float(b) for a, b in zip(q, v, strict=True))
+    products = q * v
+    orders = [
+        np.vecdot(q, v),
+        v[None, :] @ q,
+        np.einsum("i,i", q, v),
+        np.cumsum(products, dtype=np.float32)[-1],
+        np.cumsum(products[::-1], dtype=np.float32)[-1],
+        np.cumsum(np.sort(products), dtype=np.float32)[-1],
+        cosine(q, v[None, :])[0],
+    ]
+    assert max(abs(float(np.ravel(found)[0]) - exact) for found in orders) <= cosine_error(len(q))
+
+
+def test_the_bound_is_reached_within_a_small_factor() -> None:
+    # each product is 3/4 of a last place of the sum above one: a quarter of a place is gained, always upwards
+    d = 4_096
+    v = np.full(d, np.float32(1 / 64)) * np.float32(1.0 + 3 * 2.0**-15)
+    exact = math.fsum(float(x) ** 2 for x in v)
+    lost = abs(float(np.cumsum(v * v, dtype=np.float32)[-1]) - exact)
+    assert cosine_error(d) / 20 < lost < cosine_error(d)
+
+
+@given(st.integers(0, 8_191))
+def test_the_error_bound_grows_with_the_dimension_and_stays_near_its_first_order(d: int) -> None:
+    assert cosine_error(d) < cosine_error(d + 1)
+    assert d * 2.0**-24 <= cosine_error(d) <= d * 2.0**-24 * 1.004 + 1e-30
+
+
+NUMBERS = st.floats(-100.0, 100.0)
+
+
+@given(st.lists(NUMBERS, max_size=40), st.integers(1, 9))
+def test_every_value_of_a_block_lies_between_its_extremes_which_it_reaches(values: list[float], rows: int) -> None:
+    blocks = [values[start : start + rows] for start in range(0, len(values), rows)]
+    assert block_max(values, rows).tolist() == [max(block) for block in blocks]
+    assert block_min(values, rows).tolist() == [min(block) for block in blocks]
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, 2.0, 3.5]), NUMBERS), max_size=40), st.integers(1, 9))
+def test_bands_of_weight_fall_and_time_falls_within_each(pairs: list[tuple[float, float]], n_bands: int) -> None:
+    weight, time_s = np.array(pairs).reshape(-1, 2).T
+    n = len(weight)
+    order = newest_first(time_s, weight, n_bands=n_bands)
+    assert sorted(order) == list(range(n))
+    bands = [order[[i * n_bands // n == band for i in range(n)]] for band in range(n_bands)] if n else []
+    for band in bands:
+        assert (np.diff(time_s[band]) <= 0).all()
+    for heavy, light in pairwise(bands):
+        assert not len(heavy) or not len(light) or weight[heavy].min() >= weight[light].max()
+    assert newest_first(time_s).tolist() == newest_first(time_s, weight, n_bands=1).tolist()
+    assert newest_first(time_s).tolist() == sorted(range(n), key=lambda row: -time_s[row])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 8), st.integers(0, 40)), max_size=40),
+    st.sampled_from([1.0, 2.0, 4.0]),
+    st.integers(0, 30),
+)
+def test_the_exponential_order_is_that_of_the_decayed_weights_at_all_times(
+    pairs: list[tuple[int, int]], half_life_s: float, wait: int
+) -> None:
+    power, time_s = np.array(pairs, dtype=float).reshape(-1, 2).T
+    weight = np.where(power > 0, np.exp2(power), 0.0)
+    order = exponential_order(weight, time_s, half_life_s)
+    # powers of two: the decayed weights are exact, and ties are ties
+    now = weight * np.exp2(-((wait + 40.0) - time_s) / half_life_s)
+    exact = np.round(np.log2(now, where=now > 0, out=np.full(len(now), -np.inf)) * 4)
+    assert order.tolist() == sorted(range(len(now)), key=lambda row: -exact[row])
+
+
+VALID: dict[str, Any] = {
+    "query": unit_vectors([1.0, 0.0]),
+    "vectors": unit_vectors(np.ones((3, 2))),
+    "ids": np.arange(3),
+    "k": 1,
+    "score": lambda rows: np.ones(len(rows)),
+    "upper": lambda rows, low, high: np.ones(len(rows)),
+    "block_upper": np.ones(2),
+    "upper_within": lambda blocks, low, high: np.ones(len(blocks)),
+    "block_rows": 2,
+}
+NAN = float("nan")
+
+
+def test_what_the_refusals_start_from_is_admitted() -> None:
+    assert top_k(**VALID).rows.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"k": 0},
+        {"k": -1},
+        {"k": True},
+        {"k": 1.0},
+        {"block_rows": 0},
+        {"query": np.array([1.0, 0.0])},
+        {"query": unit_vectors([[1.0, 0.0]])},
+        {"vectors": np.ones((3, 2))},
+        {"vectors": unit_vectors(np.ones((3, 3)))},
+        {"vectors": np.full((3, 2), np.float32(np.nan))},
+        {"ids": np.arange(4)},
+        {"block_upper": np.ones(3)},
+        {"block_upper": np.array([1.0, NAN])},
+        {"live": np.ones(2, dtype=bool)},
+        {"live": np.ones(3, dtype=np.int64)},
+        {"at_least": NAN},
+        {"score": lambda rows: np.full(len(rows), NAN)},
+        {"score": lambda rows: np.ones(len(rows) + 1)},
+        {"at_least": 0.0, "upper_within": lambda blocks, low, high: np.full(len(blocks), NAN)},
+        {"at_least": 0.0, "upper_within": lambda blocks, low, high: np.ones(1)},
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidParameterError):
+        top_k(**{**VALID, **change})
+
+
+@pytest.mark.parametrize("bound", [np.full(400, NAN), np.ones(1)], ids=["NaN", "shape"])
+def test_an_upper_bound_of_rows_that_does_not_fit_is_refused(bound: Floats) -> None:
+    many: dict[str, Any] = {
+        "vectors": unit_vectors(np.ones((400, 2))),
+        "ids": np.arange(400),
+        "block_upper": np.ones(1),
+    }
+    with pytest.raises(InvalidParameterError):
+        top_k(**{**VALID, **many, "block_rows": 400, "upper": lambda rows, low, high: bound[: len(rows)]})
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: top_k_reference(np.array([NAN]), np.arange(1), 1),
+        lambda: top_k_reference(np.array([1.0]), np.arange(2), 1),
+        lambda: top_k_reference(np.array([1.0]), np.arange(1), 0),
+        lambda: merge_top_k([], [np.arange(1)], 1),
+        lambda: merge_top_k([], [], 0),
+        lambda: cosine_error(-1),
+        lambda: cosine_error(2**20 + 1),
+        lambda: block_max([1.0], 0),
+        lambda: block_min([NAN], 1),
+        lambda: newest_first([NAN]),
+        lambda: newest_first([1.0], [NAN]),
+        lambda: newest_first([1.0], [1.0, 2.0]),
+        lambda: newest_first([1.0], [1.0], n_bands=0),
+        lambda: newest_first([[1.0]]),
+        lambda: exponential_order([-1.0], [1.0], 1.0),
+        lambda: exponential_order([1.0], [1.0], 0.0),
+        lambda: exponential_order([1.0, 1.0], [1.0], 1.0),
+    ],
+)
+def test_values_outside_the_domain_are_refused(call: Callable[[], object]) -> None:
+    with pytest.raises(InvalidParameterError):
+        call()
+
+
+@given(st.lists(st.sampled_from([-math.inf, -1.0, -0.0, 0.0, 1.0, math.inf]), max_size=20), st.integers(1, 25))
+def test_the_reference_sorts_by_score_and_then_by_id(scores: list[float], k: int) -> None:
+    ids = np.array([(7 * row) % 23 for row in range(len(scores))])
+    found = top_k_reference(np.array(scores), ids, k)
+    assert found.rows.tolist() == sorted(range(len(scores)), key=lambda row: (-scores[row], ids[row]))[:k]
+
+
+def test_scores_of_minus_infinity_come_last_but_come() -> None:
+    scores = np.array([-math.inf, 1.0, -math.inf])
+    found = top_k(
+        **{**VALID, "k": 3, "score": lambda rows: scores[rows], "upper": lambda rows, low, high: scores[rows]}
+    )
+    assert_same(found, np.array([1, 0, 2]), scores[[1, 0, 2]])

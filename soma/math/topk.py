@@ -1,4 +1,7 @@
-"""The k best rows, exactly: blocks in the order of their bounds, a cheap bound a row, an exact score for survivors."""
+"""The k best rows, exactly: blocks in the order of their bounds, a cheap bound a row, an exact score for survivors.
+
+Laws of everything here: ``property_tests/math/test_topk.py``.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +37,10 @@ Vectors: TypeAlias = "NDArray[np.float32]"
 Bound: TypeAlias = Callable[[Rows, FloatArray, FloatArray], FloatArray]
 
 BLOCK_ROWS: Final = 512
-"""Rows in a block."""
-
 _FIRST_BATCH: Final = 4  # blocks: enough to find a threshold, few enough to regret none
 _LARGEST_BATCH: Final = 64
 _GROWTH: Final = 4
 _PARTS: Final = 16  # of the range of similarity, in each of which a block has one bound
-_MAX_DIMENSION: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def top_k_reference(scores: FloatArray, ids: NDArray[Any], k: int) -> TopK:
     Parameters
     ----------
     scores : ndarray of float64, shape (n,)
-        One score a row; minus infinity is allowed, NaN is not.
+        One score a row; not NaN.
     ids : ndarray, shape (n,)
         Unique, of any type that sorts: integers, or the bytes of UUIDs as ``S16``.
     k : int
@@ -133,8 +133,7 @@ def merge_top_k(parts: Sequence[TopK], ids: Sequence[NDArray[Any]], k: int) -> T
     first = np.cumsum([0, *(len(segment) for segment in ids[:-1])])
     rows = np.concatenate([part.rows + offset for part, offset in zip(parts, first, strict=True)])
     order = np.lexsort((found, -scores))[:k]
-    n_visited, n_scored = sum(part.n_visited for part in parts), sum(part.n_scored for part in parts)
-    return TopK(rows[order], scores[order], n_visited, n_scored)
+    return TopK(rows[order], scores[order], sum(p.n_visited for p in parts), sum(p.n_scored for p in parts))
 
 
 def cosine_error(dimension: int) -> float:
@@ -162,15 +161,14 @@ def cosine_error(dimension: int) -> float:
     Notes
     -----
     Source: Higham, Accuracy and Stability of Numerical Algorithms (2002), section 3.1.
-    Laws: ``property_tests/math/test_topk.py``.
 
     Examples
     --------
     >>> round(cosine_error(384), 7)
     2.29e-05
     """
-    if not 0 <= dimension <= _MAX_DIMENSION:
-        raise InvalidParameterError("dimension", dimension, f"must lie between 0 and {_MAX_DIMENSION}")
+    if not 0 <= dimension <= 2**20:
+        raise InvalidParameterError("dimension", dimension, "must lie between 0 and 2**20")
     gamma = sum(dimension * u / (1.0 - dimension * u) for u in (2.0**-24, 2.0**-53))
     return gamma * 1.001**2 * (1.0 + 1e-9) + dimension * 2.0**-124
 
@@ -209,7 +207,8 @@ def top_k(
     score : callable
         From rows to their exact scores. The similarity in it is `soma.math.similarity.cosine`.
     upper : callable
-        From rows, and bounds of the similarity of each, below and above, to upper bounds of their scores.
+        From rows, and bounds of the similarity of each, below and above, to upper bounds of their computed scores:
+        rounding is in the bound, as in those of `soma.math.policy`.
     block_upper : ndarray of float64, shape (ceil(n / block_rows),)
         Upper bound of every score in the block.
     upper_within : callable, optional
@@ -227,11 +226,6 @@ def top_k(
     TopK
         By falling score; ties by rising id; fewer than k if fewer rows count. Raises `InvalidParameterError` for NaN
         in a score, a bound or a product, a k below 1, or shapes and types that do not fit.
-
-    Notes
-    -----
-    Bounds must enclose the computed score, rounding included, as those of `soma.math.policy` do.
-    Laws: ``property_tests/math/test_topk.py``.
 
     Examples
     --------
@@ -366,7 +360,7 @@ def exponential_order(weight: ArrayLike, time_s: ArrayLike, half_life_s: float) 
 
     Notes
     -----
-    Source: forward decay (Cormode et al. 2009). Laws: ``property_tests/math/test_topk.py``.
+    Source: forward decay (Cormode et al. 2009).
 
     Examples
     --------
@@ -389,13 +383,11 @@ class _Best:
         self.k, self.ids, self.score, self.threshold = k, ids, score, at_least
         self.rows, self.scores = np.empty(0, dtype=np.int64), np.empty(0)
         self.n_scored = 0
-
-    @property
-    def enough(self) -> int:
-        """How many rows are scored at once: so few cost hardly more than one."""
-        return max(2 * self.k, 64)
+        self.enough = max(2 * k, 64)  # rows to score at once: so few cost hardly more than one
 
     def add(self, rows: Rows) -> None:
+        if not len(rows):
+            return
         scores = self.score(rows)
         _require_numbers("scores", scores, rows.shape)
         self.n_scored += len(rows)
@@ -424,8 +416,7 @@ def _read(
         is_alive = live[_row_of(blocks, block_rows, None, np.arange(n_rows))]
         alive, counts = np.flatnonzero(is_alive), np.add.reduceat(is_alive, np.cumsum(counts) - counts, dtype=np.int64)
         if 2 * len(alive) < n_rows:  # a copy of the few costs less than reading all in place
-            everything = np.arange(len(alive))
-            near, n_read = np.vecdot(vectors[_row_of(blocks, block_rows, alive, everything)], query), len(alive)
+            near, n_read = np.vecdot(vectors[_row_of(blocks, block_rows, None, alive)], query), len(alive)
         else:
             near, n_read = _products(query, vectors, blocks, block_rows, n_rows)[alive], n_rows
     if len(near) and not math.isfinite(float(near.max()) - float(near.min())):
@@ -458,8 +449,7 @@ def _cut(near: Vectors, blocks: Rows, upper_within: Bound, slack: float, thresho
     _require_numbers("upper_within", bound, each.shape)
     reaches = bound.reshape(len(blocks), _PARTS) >= threshold
     first = reaches.argmax(axis=1)
-    # nothing lies below the first part, but for lengths that rounding brought above 1
-    cut = np.where(first > 0, edges[first] - slack, -np.inf)
+    cut = np.where(first > 0, edges[first] - slack, -np.inf)  # nothing lies below the first part, rounding apart
     cut[~reaches.any(axis=1)] = np.inf
     return np.nextafter(cut.astype(np.float32), np.float32(-np.inf))
 
@@ -467,8 +457,7 @@ def _cut(near: Vectors, blocks: Rows, upper_within: Bound, slack: float, thresho
 def _sift(rows: Rows, near: Vectors, upper: Bound, slack: float, best: _Best) -> None:
     """Score the rows that may enter, the most promising first: they raise the threshold for all the others."""
     if len(rows) <= best.enough:
-        if len(rows):
-            best.add(rows)
+        best.add(rows)
         return
     wide = near.astype(np.float64)
     bound = upper(rows, np.clip(wide - slack, -1.0, 1.0), np.clip(wide + slack, -1.0, 1.0))
@@ -483,9 +472,7 @@ def _sift(rows: Rows, near: Vectors, upper: Bound, slack: float, best: _Best) ->
 
 
 def _largest(values: NDArray[np.floating[Any]], m: int) -> Rows:
-    if len(values) <= m:
-        return np.arange(len(values))
-    return np.argpartition(-values, m - 1)[:m]
+    return np.arange(len(values)) if len(values) <= m else np.argpartition(-values, m - 1)[:m]
 
 
 def _reduced(extreme: np.ufunc, values: ArrayLike, block_rows: int) -> FloatArray:
