@@ -206,32 +206,33 @@ def _memory(
     clock: Callable[[], float],
     new_id: Callable[[], UUID],
 ) -> Memory:
-    chosen = _embedder(embedder, storage.setting("embedder"), storage.setting("revision"))
+    chosen = _embedder(embedder, storage.setting("embedder"))
     registration = Namespace(
         namespace,
         dimension,
         frame=Frame((-1.0,) * dimension, (1.0,) * dimension),
         projector=Projector(seed=0, embedding_dimension=chosen.dimension),
     )
-    if not storage.is_read_only and storage.setting("revision") != chosen.revision:
+    if not storage.is_read_only and storage.setting("embedder") != chosen.revision:
         with storage.writing():
-            storage.set_setting("embedder", chosen.name)
-            storage.set_setting("revision", chosen.revision)
+            storage.set_setting("embedder", chosen.revision)
     return Memory(EmbeddedStore(storage, registration, chosen, clock=clock, new_id=new_id))
 
 
-def _embedder(asked: Embedder | str | None, name: str | None, revision: str | None) -> Embedder:
-    """Return the embedder asked for; without one, that of the store (by name and revision) or the default."""
+def _embedder(asked: Embedder | str | None, revision: str | None) -> Embedder:
+    """Return the embedder asked for; without one, that of the store (by its revision), or hashing for a new one."""
     if asked is not None and not isinstance(asked, str):
         return asked
-    makers: dict[str, Callable[[], Embedder]] = {"hashing": HashingEmbedder, "static": StaticEmbedder}
-    wanted = asked or name or "hashing"
-    if wanted in makers:
-        chosen = makers[wanted]()
-        if asked is not None or revision in (None, chosen.revision):
-            return chosen
+    if asked == "static":
+        return StaticEmbedder()
+    hashing = HashingEmbedder()
+    if asked == "hashing" or (asked is None and revision in (None, hashing.revision)):
+        return hashing
     if asked is not None:
         raise ConfigurationError(f"the embedder {asked!r} is unknown", 'choose "hashing" or "static"')
+    static = StaticEmbedder()  # says how to install it, where it is missing
+    if static.revision == revision:
+        return static
     raise ConfigurationError(
         f"the store was made with the embedder {revision}, which is not at hand",
         "open it with that embedder, or name another one to make its vectors again",

@@ -131,7 +131,7 @@ def test_the_demo_runs_on_any_repository(tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert len(manifest["recalls"]) == 5
     first = manifest["a_year_on"][0]
-    assert first["unrecalled"] < first["recalled"] < first["today"]
+    assert first["unrecalled"] < min(first["recalled"], first["today"])
     assert all(row["unrecalled"] == row["recalled"] for row in manifest["a_year_on"][1:])
     for name in manifest["files"]:
         assert Path(name).read_bytes().startswith(b"\x89PNG")

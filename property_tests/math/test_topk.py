@@ -310,6 +310,52 @@ def test_hopeless_blocks_are_not_read(seed: int) -> None:
     assert found.n_visited <= may_enter.sum() + 20 * case.block_rows
 
 
+def test_of_a_batch_only_blocks_that_may_enter_are_read() -> None:
+    weight = np.repeat([1.0] * 6 + [0.5] * 58, 8)
+    vectors = unit_vectors(np.ones((len(weight), 2)))
+    scores = cosine(vectors[0], vectors) * weight
+    found = top_k(
+        vectors[0],
+        vectors,
+        np.arange(len(weight)),
+        k=1,
+        score=lambda rows: scores[rows],
+        upper=lambda rows, low, high: scores[rows],
+        block_upper=block_max(scores, 8),
+        block_rows=8,
+    )
+    assert found.n_visited == 6 * 8
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_rows_at_the_cut_survive_the_rounding_of_their_products(seed: int) -> None:
+    # in each block one pair of opposite rows sets the middle of the similarities to 0; all others lie there, and
+    # the sign of their float32 products is that of the rounding
+    rng = np.random.default_rng(seed)
+    n_blocks, block_rows, d = 20, 32, 64
+    query = unit_vectors(rng.normal(size=d))
+    others = rng.normal(size=(n_blocks * block_rows, d))
+    q = query.astype(np.float64)
+    vectors = unit_vectors(others - np.outer(others @ q, q) / (q @ q))
+    vectors[::block_rows], vectors[1::block_rows] = query, -query
+    n = len(vectors)
+    case = Case(
+        query,
+        vectors,
+        rng.permutation(n),
+        np.ones(n),
+        np.zeros(n),
+        DECAYS["constant"],
+        np.zeros(n_blocks),
+        True,
+        True,
+        block_rows,
+        None,
+        n_blocks + 5,
+    )
+    assert_same(case.search(), *case.reference())
+
+
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_hopeless_rows_are_not_scored(seed: int, has_within: bool) -> None:
     case = replace(large_case(seed, has_within=has_within), decay=DECAYS["constant"])

@@ -162,6 +162,12 @@ def test_a_coordinate_of_another_dimension_is_refused() -> None:
         MinimalSoma(dim=2).store(record(1, coordinate=[0.0, 0.0, 0.0]))
 
 
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    hits = filled([record(1, text="\x1b[31mred\x07 \u202e alert\nsecond line")]).recall([0.0, 0.0], now_s=0)
+    assert all(letter.isprintable() or letter == "\n" for letter in repr(hits))
+    assert "second line" not in repr(hits)
+
+
 def test_html_is_escaped() -> None:
     hits = filled([record(1, text="<script>alert(1)</script>")]).recall([0.0, 0.0], now_s=0)
     assert "<script>" not in hits._repr_html_()

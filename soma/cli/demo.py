@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +22,7 @@ from soma.embedding import Embedder, HashingEmbedder, StaticEmbedder
 from soma.errors import ConfigurationError, StoreError
 from soma.factory import open as open_store
 from soma.ingest import commits_as_memories, load
-from soma.math.units import DAY, YEAR
+from soma.math.units import YEAR
 from soma.memory import Memory
 from soma.state.events import MemoryRecalled
 from soma.state.instant import to_iso
@@ -35,6 +38,7 @@ QUERIES: Final = (
     "make it faster",
     "the first version",
 )
+QUARTERS_S: Final = (YEAR / 4, YEAR / 2, 3 * YEAR / 4)
 
 
 @click.command()
@@ -60,13 +64,16 @@ def demo(repository: Path, limit: int, out: Path | None, is_json: bool) -> None:
         recalls = [memory.recall(query, k=3) for query in QUERIES]
         best = max(recalls, key=lambda hits: hits[0].score)
         later = a_year_on(memory, str(best.query), now_s)
+        times_s = sorted(record.timestamp for record in memory)
+        middle_s = times_s[len(times_s) // 2]
+        files = draw(memory, str(best.query), folder)
         summary = {
             "repository": str(repository),
             "n_memories": done.n_new,
             "embedder": embedder.revision,
             "recalls": [recall_to_dict(hits) for hits in recalls],
             "a_year_on": [{"title": row.title, **row.scores} for row in later],
-            "files": draw(memory, later, folder),
+            "files": files,
         }
     manifest = {"soma": __version__, "now": now_s, "limit": limit, **summary}
     (folder / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=2), encoding="utf-8")
@@ -84,12 +91,18 @@ def demo(repository: Path, limit: int, out: Path | None, is_json: bool) -> None:
         click.echo(
             "  {today:.4f}   {unrecalled:.4f}             {recalled:.4f}".format(**row.scores) + f"  {row.title}"
         )
-    click.echo("\nWritten: " + ", ".join([*summary["files"], str(folder / "manifest.json")]))
+    click.echo("\nWritten: " + ", ".join([*files, str(folder / "manifest.json")]))
     click.echo(f"Done in {seconds:.1f} s. Next:\n")
     store = shlex.join(["-n", "demo", "-p", str(folder / "store")])
-    click.echo(f'  soma recall "who changed the tests?" --explain {store}')
-    click.echo(f'  soma recall "{best.query}" --as-of {to_iso(now_s - DAY)[:10]} {store}')
-    click.echo("  jupyter lab notebooks/01_first_memories.ipynb")
+    click.echo(f'  {program()} recall "who changed the tests?" --explain {store}')
+    click.echo(f'  {program()} recall "{best.query}" --as-of {to_iso(middle_s)} {store}')
+    click.echo(f"  {program()} stats {store}")
+
+
+def program() -> str:
+    """Return how to call the command line from here."""
+    beside = Path(sys.executable).with_name("soma")
+    return "soma" if shutil.which("soma") else os.path.relpath(beside)
 
 
 def best_embedder() -> tuple[Embedder, str]:
@@ -108,7 +121,6 @@ class Later:
     """One hit of a recall: its record, and its score today, a year on, and a year on if it was recalled meanwhile."""
 
     hit: Hit
-    recalled_at_s: tuple[float, ...]
     scores: dict[str, float]
 
     @property
@@ -123,10 +135,9 @@ def a_year_on(memory: Memory, query: str, now_s: float) -> list[Later]:
     The second is a question of the kind "what if": a fold of today's state and three more events. Nothing is stored.
     """
     today = memory.recall(query)
-    quarters = tuple(now_s + n * YEAR / 4 for n in (1, 2, 3))
     recalled = [
         MemoryRecalled(event_id=UUID(int=n), at_s=at_s, namespace=memory.namespace, id=today[0].record.id)
-        for n, at_s in enumerate(quarters)
+        for n, at_s in enumerate(now_s + after_s for after_s in QUARTERS_S)
     ]
     kept = fold(recalled, start=memory.as_of(now_s))
     scores = [
@@ -136,13 +147,21 @@ def a_year_on(memory: Memory, query: str, now_s: float) -> list[Later]:
     return [
         Later(
             hit,
-            quarters if hit.rank == 0 else (),
             {"today": hit.score, "unrecalled": scores[0][hit.record.id], "recalled": scores[1][hit.record.id]},
         )
         for hit in today
     ]
 
 
-def draw(memory: Memory, later: list[Later], folder: Path) -> list[str]:
-    """Draw what was recalled, and how it fades, into two files; return their names."""
-    return []
+def draw(memory: Memory, query: str, folder: Path) -> list[str]:
+    """Draw what was recalled, and how it fades and is kept, into two files; return their names."""
+    from soma.lab import plots  # noqa: PLC0415 - matplotlib is loaded on first use
+
+    hits = memory.recall(query)
+    figures = {
+        "recalled.png": plots.recall(hits).figure,
+        "fading.png": plots.fading(hits, recalled_after_s=QUARTERS_S).figure,
+    }
+    for name, figure in figures.items():
+        figure.savefig(folder / name, dpi=110)  # type: ignore[union-attr]
+    return [str(folder / name) for name in figures]

@@ -134,7 +134,7 @@ class Wickelgren(Family):
 
     Notes
     -----
-    Source: Wickelgren 1974, who writes lambda for m and beta for b.
+    Source: Wickelgren 1974, who writes lambda for m and beta for b; without his factor for interference.
     """
 
     initial: float
@@ -224,7 +224,7 @@ class Ebbinghaus(Family):
     Notes
     -----
     Ebbinghaus counts minutes from one minute before the end of learning; ``elapsed_s`` counts from the end.
-    Source: Ebbinghaus 1885, section 29. The frequent form with :math:`c \log t` is another curve, and wrong.
+    Source: Ebbinghaus 1885, chapter VII. The frequent form with :math:`c \log t` is another curve, and wrong.
     """
 
     k: float = 1.84

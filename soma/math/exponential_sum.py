@@ -15,7 +15,7 @@ most `alias_bound` at every age and for every phase :math:`\tau_0`. Of these ter
 
 Both only lower the sum, so that :math:`S(t) \le (1 + \mathrm{eps})\,t^{-b}` at **every** age, and
 :math:`S(t) \ge (1 - \mathrm{eps})\,t^{-b}` from t_min to t_max. Below t_min, S rises towards the finite
-:math:`S(0) = \sum w`, and beyond t_max it falls faster than the power law.
+:math:`S(0) = \sum w`; far beyond t_max it falls as the slowest of the exponentials.
 
 Why the difference rises: for the rates l of the slow terms, under their weights, it grows at the speed
 :math:`W(L e^{-Lt} - \mathrm E\,l e^{-lt})`, and :math:`q(x) = x(1 - e^{-x}) - L t (e^{-x} - 1 + x)` at

@@ -325,8 +325,10 @@ def precomputed(dimension: int) -> Callable[[Sequence[MemoryRecord]], NDArray[np
 
 
 def headline(record: MemoryRecord, width: int = 72) -> str:
-    """Return the first words of a memory's text, on one line."""
-    line = " ".join(record.searchable_text.split()) or "(no text)"
+    """Return the first line of a memory's text, cut to ``width`` characters."""
+    lines = (" ".join(line.split()) for line in record.searchable_text.splitlines())
+    found = next(filter(None, lines), "(no text)")
+    line = "".join(letter if letter.isprintable() else "\ufffd" for letter in found)  # a terminal obeys some letters
     return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
