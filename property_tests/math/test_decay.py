@@ -213,11 +213,11 @@ def test_ebbinghaus_is_fixed_to_minutes_and_no_family_else_to_a_unit() -> None:
 @given(st.data())
 def test_the_hazard_is_the_slope_of_the_logarithm_of_retention(family: type[Family], data: st.DataObject) -> None:
     curve = data.draw(curves(family))
-    elapsed = data.draw(st.floats(1e-2, 1e2)) * unit_of(curve)
+    latest = 0.8 if family.laws.reaches_zero else 100.0  # near the end the slope has no width
+    elapsed = data.draw(st.floats(1e-2, latest)) * unit_of(curve)
     step = 1e-4 * elapsed
     early, late = curve.value([elapsed - step, elapsed + step])
     assume(late > 1e-300)
-    assume(not family.laws.reaches_zero or late > 0.2)  # near the end the slope has no width
     slope = -math.log(late / early) / (2.0 * step)
     assert slope == pytest.approx(float(curve.hazard(elapsed)), rel=1e-5, abs=1e-11 / step)
 

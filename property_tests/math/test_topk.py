@@ -393,6 +393,27 @@ def test_a_block_that_can_only_tie_is_read_for_the_smaller_id(seed: int) -> None
     assert ids[found.rows].tolist() == [0, 1]
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 120), st.booleans())
+def test_many_survivors_are_scored_in_turns_without_losing_any(seed: int, k: int, is_loose: bool) -> None:
+    rng = np.random.default_rng(seed)
+    n = 600
+    vectors, ids = unit_vectors(np.ones((n, 2))), rng.permutation(n)
+    scores = cosine(vectors[0], vectors) * rng.choice([0.25, 0.5, 1.0], n)
+    bound = scores + rng.choice([0.0, 0.0, 0.1, 2.0], n) * is_loose
+    found = top_k(
+        vectors[0],
+        vectors,
+        ids,
+        k=k,
+        score=lambda rows: scores[rows],
+        upper=lambda rows, low, high: bound[rows],
+        block_upper=block_max(bound, n),
+        block_rows=n,
+    )
+    wanted = top_k_reference(scores, ids, k)
+    assert_same(found, wanted.rows, wanted.scores)
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_few_live_rows_are_read_alone(seed: int) -> None:
     case = large_case(seed, n_blocks=40)
@@ -408,8 +429,10 @@ def test_few_live_rows_are_read_alone(seed: int) -> None:
 def test_what_dead_rows_hold_does_not_matter(seed: int) -> None:
     case = large_case(seed, n_blocks=40)
     live = np.random.default_rng(seed).random(case.n) < 0.9
-    vectors = np.where(live[:, None], case.vectors, np.float32(np.nan))
-    assert_same(replace(case, live=live, vectors=vectors).search(), *replace(case, live=live).reference())
+    case = replace(case, decay=DECAYS["constant"], importance=np.ones(case.n), live=live)
+    found = replace(case, vectors=np.where(live[:, None], case.vectors, np.float32(np.nan))).search()
+    assert_same(found, *case.reference())
+    assert found.n_visited == case.n  # in place: skipping a few would cost more
 
 
 @st.composite
