@@ -11,7 +11,7 @@ from functools import cache, reduce
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.special import loggamma
 
@@ -80,7 +80,7 @@ def approx(expected: float) -> object:
 @example(power_law(0.5, 5e-3, 1.0, 10.0 * YEAR), None)
 @example(power_law(0.05, 1e-2, 1.0, 10.0 * YEAR), None)
 @example(power_law(0.95, 1e-11, 1e-3, 1e9), None)
-@example(power_law(10.0, 1e-9, 1.0, 1e9), None)
+@example(power_law(8.0, 1e-9, 1.0, 1e9), None)
 @example(power_law(1e-6, 0.5, 1.0, 1e9), None)
 @example(power_law(0.5, 1e-3, 1.0, 1.0), None)
 def test_the_stated_bound_holds_at_every_age_of_the_range(law: ExponentialSum, random: object) -> None:
@@ -96,6 +96,26 @@ def test_the_stated_bound_holds_at_every_age_of_the_range(law: ExponentialSum, r
 @given(EXPONENTS, EPSILONS, STARTS, SPANS)
 def test_the_proven_bound_is_at_most_the_one_asked_for(exponent: float, eps: float, start: float, span: float) -> None:
     assert power_law(exponent, eps, start, start * span).eps <= eps
+
+
+@settings(max_examples=60)
+@given(st.floats(0.1, 3.0), st.floats(-11.0, -6.0), STARTS, SPANS)
+def test_the_proven_bound_counts_the_alias_and_both_ends_and_rounding(
+    exponent: float, log: float, start: float, span: float
+) -> None:
+    law = power_law(exponent, 10.0**log, start, start * span)
+    tau, weight = np.array(law.tau_s), np.array(law.weight)
+    assume(len(tau) > 2)
+    ratio = float(tau[1] / tau[0])
+    density = weight[0] * tau[0] ** exponent
+    fast = tau[0] / ratio ** np.arange(1.0, 200.0)
+    slow = tau[-2] * ratio ** np.arange(1.0, 230.0 / math.log(ratio))
+    dropped = (density * fast**-exponent * np.exp(-law.t_min_s / fast)).sum() * law.t_min_s**exponent
+    # less weight and mean rate, which the last term has in common with what it replaces
+    beyond = [np.expm1(-law.t_max_s / each) + law.t_max_s / each for each in (slow, tau[-1])]
+    lost = (density * slow**-exponent * beyond[0]).sum() - weight[-1] * beyond[1]
+    counted = float(alias_bound(exponent, ratio)) + dropped + lost * law.t_max_s**exponent
+    assert 0.5e-13 <= law.eps - counted <= 1.5e-13
 
 
 @pytest.mark.parametrize("exponent", [0.1, 0.5, 0.9])
@@ -152,7 +172,7 @@ def test_the_alias_bound_has_the_published_values() -> None:
 
 
 @settings(max_examples=40)
-@given(st.floats(1e-3, 10.0), st.floats(1.2, 1e4))
+@given(st.floats(1e-3, 8.0), st.floats(1.2, 1e4))
 def test_the_alias_bound_is_the_sum_over_the_gamma_function(exponent: float, ratio: float) -> None:
     step = 2.0 * math.pi / math.log(ratio)
     terms = np.exp(np.real(loggamma(exponent + 1j * step * np.arange(1, 200)) - loggamma(exponent)))
@@ -179,7 +199,7 @@ def test_the_alias_bound_holds_for_the_endless_sum(exponent: float, ratio: float
 @pytest.mark.parametrize(
     ("name", "bad"),
     [
-        *[("exponent", value) for value in (0.0, -1.0, 10.5, math.nan, math.inf)],
+        *[("exponent", value) for value in (0.0, -1.0, 8.5, math.nan, math.inf)],
         *[("eps", value) for value in (0.0, 1e-12, 1.0, -1.0, math.nan)],
         *[("t_min_s", value) for value in (0.0, -1.0, 1e-26, math.nan)],
         *[("t_max_s", value) for value in (0.5, 1e26, math.inf, math.nan)],
@@ -192,12 +212,12 @@ def test_a_law_outside_the_domain_is_refused_by_name(name: str, bad: float) -> N
 
 
 def test_the_widest_law_can_be_made() -> None:
-    law = power_law(10.0, 1e-11, 1e-25, 1e25)
+    law = power_law(8.0, 1e-11, 1e-25, 1e25)
     assert len(law.tau_s) < 1_000
     assert np.isfinite(law.weight).all()
 
 
-@pytest.mark.parametrize(("exponent", "ratio"), [(0.0, 2.0), (11.0, 2.0), (0.5, 1.0), (0.5, math.nan), (0.5, 0.5)])
+@pytest.mark.parametrize(("exponent", "ratio"), [(0.0, 2.0), (8.5, 2.0), (0.5, 1.0), (0.5, math.nan), (0.5, 0.5)])
 def test_the_alias_bound_refuses_what_is_outside_its_domain(exponent: float, ratio: float) -> None:
     with pytest.raises(InvalidParameterError):
         alias_bound(exponent, ratio)

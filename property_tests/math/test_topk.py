@@ -397,16 +397,24 @@ def test_a_block_that_can_only_tie_is_read_for_the_smaller_id(seed: int) -> None
 def test_many_survivors_are_scored_in_turns_without_losing_any(seed: int, k: int, is_loose: bool) -> None:
     rng = np.random.default_rng(seed)
     n = 600
-    vectors, ids = unit_vectors(np.ones((n, 2))), rng.permutation(n)
-    scores = cosine(vectors[0], vectors) * rng.choice([0.25, 0.5, 1.0], n)
+    vectors, ids = unit_vectors(rng.choice([-1.0, 1.0], n)[:, None] * np.ones(2)), rng.permutation(n)
+    similarity = cosine(vectors[0], vectors)
+    scores = similarity * rng.choice([0.25, 0.5, 1.0], n)
     bound = scores + rng.choice([0.0, 0.0, 0.1, 2.0], n) * is_loose
+
+    def upper(rows: Rows, low: Floats, high: Floats) -> Floats:
+        assert low.min() >= -1
+        assert high.max() <= 1
+        assert ((low <= similarity[rows]) & (similarity[rows] <= high)).all()
+        return np.asarray(bound[rows])
+
     found = top_k(
         vectors[0],
         vectors,
         ids,
         k=k,
         score=lambda rows: scores[rows],
-        upper=lambda rows, low, high: bound[rows],
+        upper=upper,
         block_upper=block_max(bound, n),
         block_rows=n,
     )

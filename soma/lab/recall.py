@@ -16,7 +16,13 @@ __all__ = ["LabRecall"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class LabRecall(Recall):
-    """A ranked answer that also gives a data frame and a figure (extra ``lab``)."""
+    """A ranked answer that also gives a data frame and a figure (extra ``lab``).
+
+    Parameters
+    ----------
+    query, policy, now_s, hits, n_candidates
+        As of `soma.state.recall.Recall`.
+    """
 
     @classmethod
     def of(cls, recall: Recall) -> LabRecall:

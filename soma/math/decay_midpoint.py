@@ -134,7 +134,9 @@ class LinearMidpoint(Family):
         return (1.0 - r) / (1.0 - self.midpoint) * self.scale_s
 
     def _hazard(self, t: FloatArray) -> FloatArray:
-        return (1.0 - self.midpoint) / self.scale_s / self._value(t)
+        kept = self._value(t)
+        slope = (1.0 - self.midpoint) / self.scale_s
+        return np.where(kept > 0.0, slope / np.maximum(kept, 5e-324), np.inf)[()]
 
 
 def _between(parameter: str, value: float) -> float:

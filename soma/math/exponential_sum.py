@@ -8,7 +8,7 @@ most `alias_bound` at every age and for every phase :math:`\tau_0`. Of these ter
 
 * The fast terms, :math:`\tau < \tau_0`, are dropped. Their share of :math:`t^{-b}` is
   :math:`\frac{\ln r}{\Gamma(b)} \sum_{j \ge 1} \varphi(r^j t/\tau_0)`, :math:`\varphi(y) = y^b e^{-y}`. It falls
-  with t, since phi falls from b on and :math:`t_{\min}/\tau_0 \ge \max(8, b)`: the worst age is :math:`t_{\min}`.
+  with t, since phi falls from b on and :math:`t_{\min}/\tau_0 \ge 8 \ge b`: the worst age is :math:`t_{\min}`.
 * The slow terms, of total weight W and mean rate L, become one term :math:`W e^{-L t}`. Exponentials are convex, so
   this is never above what it replaces (Jensen); the difference rises while :math:`L t \le 1`, which
   :math:`L\,t_{\max} \le 1` ensures, and so does its share of :math:`t^{-b}`: the worst age is :math:`t_{\max}`.
@@ -41,14 +41,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ExponentialSum", "alias_bound", "power_law"]
 
-_MAX_EXPONENT: Final = 10.0
+_MAX_EXPONENT: Final = 8.0
 _MAX_TERMS: Final = 1_000
 _MAX_RATIO: Final = 1_000.0
 _AGES: Final = (1e-25, 1e25)  # no weight is then beyond the range of doubles
 _LEAST_EPS: Final = 1e-11
 _ROUNDING: Final = 1e-13  # hundreds of ulps, where the arithmetic takes tens
 _SHIFT: Final = 16
-_START: Final = 8.0  # t_min / tau_0, at least
+_START: Final = 8.0  # t_min / tau_0, at least; no exponent is above it
 _ALIAS_SHARE: Final = 0.8  # of the error asked for; each end gets a half of the rest
 
 
@@ -172,7 +172,7 @@ def alias_bound(exponent: ArrayLike, ratio: ArrayLike) -> FloatArray:
     Parameters
     ----------
     exponent : array_like, shape (\*batch,)
-        Exponent :math:`b` of the power law, in (0, 10].
+        Exponent :math:`b` of the power law, in (0, 8].
     ratio : array_like, broadcastable to (\*batch,)
         Ratio :math:`r` of successive time constants, > 1.
 
@@ -216,7 +216,7 @@ def power_law(exponent: float, eps: float, t_min_s: float, t_max_s: float) -> Ex
     Parameters
     ----------
     exponent : float
-        Exponent :math:`b`, dimensionless, in (0, 10].
+        Exponent :math:`b`, dimensionless, in (0, 8].
     eps : float
         Largest relative error, in [1e-11, 1).
     t_min_s, t_max_s : float
@@ -249,7 +249,7 @@ def power_law(exponent: float, eps: float, t_min_s: float, t_max_s: float) -> Ex
         raise InvalidParameterError("eps", eps, f"must lie in [{_LEAST_EPS}, 1)")
     ratio = _ratio(b, _ALIAS_SHARE * eps)
     end = 0.5 * (1.0 - _ALIAS_SHARE) * eps
-    start = max(_START, b)
+    start = _START
     while _dropped(b, ratio, start) > end - _ROUNDING:
         start *= ratio
     n = 1

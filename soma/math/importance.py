@@ -335,7 +335,7 @@ class Ecdf(_Ranked):
     place_type: ClassVar[type[int | float]] = float
 
     def _place(self, x: FloatArray) -> FloatArray:
-        return np.asarray(x + 0.0)  # -0.0 is 0.0
+        return x
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,7 +417,7 @@ class LogBuckets(_Ranked):
     def _place(self, x: FloatArray) -> FloatArray:
         half_s, e_above = np.frexp(np.abs(x))
         position = e_above + (2.0 * half_s - 2.0) + 1074.0  # 0 for the smallest double
-        return np.asarray(np.sign(x) * (1.0 + np.floor(position / (2.0 * self.relative_accuracy))) + 0.0)
+        return np.asarray(np.sign(x) * (1.0 + np.floor(position / (2.0 * self.relative_accuracy))))
 
 
 KINDS: Final[Mapping[str, type[Normaliser]]] = {
@@ -428,6 +428,16 @@ KINDS: Final[Mapping[str, type[Normaliser]]] = {
 
 def from_dict(description: Mapping[str, Any]) -> Normaliser:
     """Return the normaliser that ``to_dict`` described.
+
+    Parameters
+    ----------
+    description : mapping
+        JSON values.
+
+    Returns
+    -------
+    Normaliser
+        Equal to the one described.
 
     Raises
     ------
@@ -454,6 +464,16 @@ def from_dict(description: Mapping[str, Any]) -> Normaliser:
 
 def from_json(text: str) -> Normaliser:
     """Return the normaliser that ``to_json`` wrote.
+
+    Parameters
+    ----------
+    text : str
+        One JSON object.
+
+    Returns
+    -------
+    Normaliser
+        Equal to the one described.
 
     Raises
     ------

@@ -72,82 +72,279 @@ __all__ = [
 
 
 def similarity() -> Policy:
-    """Return the term for nearness to the query: a cosine in [-1, 1], or 1 / (1 + distance)."""
+    """Return the term for nearness to the query: a cosine in [-1, 1], or 1 / (1 + distance).
+
+    Examples
+    --------
+    >>> similarity().evaluate({"similarity": [0.8]}).tolist()
+    [0.8]
+    """
     return Term("similarity")
 
 
 def importance() -> Policy:
-    """Return the term for importance, normalised to [0, 1]."""
+    """Return the term for importance, normalised to [0, 1].
+
+    Examples
+    --------
+    >>> importance().evaluate({"importance": [0.25]}).tolist()
+    [0.25]
+    """
     return Term("importance")
 
 
 def age_s() -> Policy:
-    """Return the term for the time since the memory was made, seconds, >= 0."""
+    """Return the term for the time since the memory was made, seconds, >= 0.
+
+    Examples
+    --------
+    >>> age_s().evaluate({"age_s": [60.0]}).tolist()
+    [60.0]
+    """
     return Term("age_s")
 
 
 def idle_s() -> Policy:
-    """Return the term for the time since the memory was last recalled, or made, seconds, >= 0."""
+    """Return the term for the time since the memory was last recalled, or made, seconds, >= 0.
+
+    Examples
+    --------
+    >>> idle_s().evaluate({"idle_s": [60.0]}).tolist()
+    [60.0]
+    """
     return Term("idle_s")
 
 
 def activation() -> Policy:
-    """Return the term for the base-level activation of the memory's accesses, in log-odds."""
+    """Return the term for the base-level activation of the memory's accesses, in log-odds.
+
+    Examples
+    --------
+    >>> activation().evaluate({"activation": [-1.5]}).tolist()
+    [-1.5]
+    """
     return Term("activation")
 
 
 def trace() -> Policy:
-    """Return the term for the memory's trace: the decayed sum over its accesses, >= 0."""
+    """Return the term for the memory's trace: the decayed sum over its accesses, >= 0.
+
+    Examples
+    --------
+    >>> trace().evaluate({"trace": [0.3]}).tolist()
+    [0.3]
+    """
     return Term("trace")
 
 
 def lexical() -> Policy:
-    """Return the term for the overlap of the memory's words with the query's, in [0, 1]."""
+    """Return the term for the overlap of the memory's words with the query's, in [0, 1].
+
+    Examples
+    --------
+    >>> lexical().evaluate({"lexical": [0.5]}).tolist()
+    [0.5]
+    """
     return Term("lexical")
 
 
 def graph() -> Policy:
-    """Return the term for the activation that reaches the memory over its links."""
+    """Return the term for the activation that reaches the memory over its links.
+
+    Examples
+    --------
+    >>> graph().evaluate({"graph": [0.1]}).tolist()
+    [0.1]
+    """
     return Term("graph")
 
 
 def same_cell(level: int) -> Policy:
-    """Return 1 where the memory's address shares at least ``level`` levels with the query's, else 0."""
+    """Return 1 where the memory's address shares at least ``level`` levels with the query's, else 0.
+
+    Parameters
+    ----------
+    level : int
+        How many levels must be shared, 0 to 64.
+
+    Returns
+    -------
+    Policy
+        1 or 0.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a level out of range.
+
+    Examples
+    --------
+    >>> same_cell(3).evaluate({"common_level": [2, 3]}).tolist()
+    [0.0, 1.0]
+    """
     return SameCell(level)
 
 
 def memory_type(is_type: str) -> Policy:
-    """Return 1 where the memory is ``"episodic"``, or ``"semantic"``, as asked, else 0."""
+    """Return 1 where the memory is ``"episodic"``, or ``"semantic"``, as asked, else 0.
+
+    Parameters
+    ----------
+    is_type : str
+        ``"episodic"`` or ``"semantic"``.
+
+    Returns
+    -------
+    Policy
+        1 or 0.
+
+    Raises
+    ------
+    InvalidParameterError
+        For another type.
+
+    Examples
+    --------
+    >>> memory_type("semantic").evaluate({"memory_type": ["episodic", "semantic"]}).tolist()
+    [0.0, 1.0]
+    """
     return MemoryTypeIs(is_type)
 
 
 def constant(value: float) -> Policy:
-    """Return a finite number as a policy; beside another policy, the bare number will do."""
+    """Return a finite number as a policy; beside another policy, the bare number will do.
+
+    Parameters
+    ----------
+    value : float
+        Finite.
+
+    Returns
+    -------
+    Policy
+        The number, everywhere.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a number that is not finite.
+
+    Examples
+    --------
+    >>> constant(0.5) + similarity()
+    0.5 + similarity()
+    """
     return Constant(value)
 
 
 def exp(x: Operand) -> Policy:
-    """Return e to the power of ``x``."""
+    """Return e to the power of ``x``.
+
+    Parameters
+    ----------
+    x : Policy or float
+        The operand.
+
+    Returns
+    -------
+    Policy
+        > 0.
+
+    Examples
+    --------
+    >>> exp(similarity()).evaluate({"similarity": [0.0]}).tolist()
+    [1.0]
+    """
     return lift(x).exp()
 
 
 def log(x: Operand) -> Policy:
-    """Return the natural logarithm of ``x``; where ``x`` may be 0, hold it above: ``log(x.clip(1e-6))``."""
+    """Return the natural logarithm of ``x``; where ``x`` may be 0, hold it above: ``log(x.clip(1e-6))``.
+
+    Parameters
+    ----------
+    x : Policy or float
+        The operand.
+
+    Returns
+    -------
+    Policy
+        An error where it is evaluated at 0 or below.
+
+    Examples
+    --------
+    >>> log(similarity().clip(1e-6)).evaluate({"similarity": [1.0]}).tolist()
+    [0.0]
+    """
     return lift(x).log()
 
 
 def max(first: Operand, *others: Operand) -> Policy:  # noqa: A001 - read as p.max
-    """Return the largest of the operands."""
+    """Return the largest of the operands.
+
+    Parameters
+    ----------
+    first : Policy or float
+        An operand.
+    *others : Policy or float
+        More of them.
+
+    Returns
+    -------
+    Policy
+        The largest, row by row.
+
+    Examples
+    --------
+    >>> max(similarity(), importance()).evaluate({"similarity": [0.2], "importance": [0.7]}).tolist()
+    [0.7]
+    """
     return reduce(Policy.max, others, lift(first))
 
 
 def min(first: Operand, *others: Operand) -> Policy:  # noqa: A001 - read as p.min
-    """Return the smallest of the operands."""
+    """Return the smallest of the operands.
+
+    Parameters
+    ----------
+    first : Policy or float
+        An operand.
+    *others : Policy or float
+        More of them.
+
+    Returns
+    -------
+    Policy
+        The smallest, row by row.
+
+    Examples
+    --------
+    >>> min(similarity(), importance()).evaluate({"similarity": [0.2], "importance": [0.7]}).tolist()
+    [0.2]
+    """
     return reduce(Policy.min, others, lift(first))
 
 
 def clip(x: Operand, lower: float | None = None, upper: float | None = None) -> Policy:
-    """Return ``x``, held between two numbers, of which one may be absent."""
+    """Return ``x``, held between two numbers, of which one may be absent.
+
+    Parameters
+    ----------
+    x : Policy or float
+        The operand.
+    lower, upper : float, optional
+        The bounds; at least one.
+
+    Returns
+    -------
+    Policy
+        Within the bounds.
+
+    Examples
+    --------
+    >>> clip(similarity(), 0).evaluate({"similarity": [-0.2, 0.7]}).tolist()
+    [0.0, 0.7]
+    """
     return lift(x).clip(lower, upper)
 
 
@@ -182,6 +379,11 @@ def default() -> Policy:
 
     A memory opposed to the query scores 0; the least important one scores half of the most important; one
     that has lain idle for 90 days, half of one just recalled. The power law fades slowly: old is not lost.
+
+    Examples
+    --------
+    >>> default().evaluate({"similarity": [1.0], "importance": [1.0], "idle_s": [90 * DAY]}).tolist()
+    [0.5]
     """
     fading = decay(curves.Power(scale_s=30 * DAY, exponent=0.5), of=idle_s)
     return similarity().clip(0) * (0.5 + 0.5 * importance()) * fading
@@ -190,11 +392,26 @@ def default() -> Policy:
 def from_dict(document: Mapping[str, Any]) -> Policy:
     """Return the policy that `Policy.to_dict` wrote.
 
+    Parameters
+    ----------
+    document : mapping
+        JSON values.
+
+    Returns
+    -------
+    Policy
+        Equal to the one written.
+
     Raises
     ------
     SerializationError
         For an unknown version, node or field, a value outside its domain, a policy too deep or too large, or
         a ``sha256`` that is not that of the content; the field may be absent.
+
+    Examples
+    --------
+    >>> from_dict(similarity().to_dict())
+    similarity()
     """
     policy: Policy = policy_json.read(document, _FORMS)
     if "sha256" in document and document["sha256"] != policy.content_hash:
@@ -205,7 +422,23 @@ def from_dict(document: Mapping[str, Any]) -> Policy:
 
 
 def from_json(text: str | bytes) -> Policy:
-    """Return the policy that `Policy.to_json` wrote; refuses what `from_dict` refuses."""
+    """Return the policy that `Policy.to_json` wrote; refuses what `from_dict` refuses.
+
+    Parameters
+    ----------
+    text : str or bytes
+        One JSON object.
+
+    Returns
+    -------
+    Policy
+        Equal to the one written.
+
+    Examples
+    --------
+    >>> from_json(default().to_json()) == default()
+    True
+    """
     return from_dict(policy_json.parse(text))  # type: ignore[arg-type]
 
 

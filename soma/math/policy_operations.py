@@ -49,7 +49,13 @@ def lift(value: Operand) -> Policy:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Constant(Node):
-    """A finite number."""
+    """A finite number.
+
+    Parameters
+    ----------
+    value : float
+        Finite.
+    """
 
     value: float
 
@@ -81,7 +87,15 @@ class Constant(Node):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Unary(Node):
-    """A function of one expression: ``negative``, ``exp`` or ``log``."""
+    """A function of one expression: ``negative``, ``exp`` or ``log``.
+
+    Parameters
+    ----------
+    function : str
+        ``negative``, ``exp`` or ``log``.
+    of : Policy
+        The operand.
+    """
 
     function: str
     of: Policy
@@ -125,7 +139,15 @@ class Unary(Node):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Binary(Node):
-    """An operator between two expressions: ``+ - * / **``, ``max`` or ``min``."""
+    """An operator between two expressions: ``+ - * / **``, ``max`` or ``min``.
+
+    Parameters
+    ----------
+    operator : str
+        ``+``, ``-``, ``*``, ``/``, ``**``, ``max`` or ``min``.
+    left, right : Policy
+        The operands.
+    """
 
     operator: str
     left: Policy
@@ -172,7 +194,15 @@ class Binary(Node):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Clip(Node):
-    """An expression held between two numbers, of which one may be None."""
+    """An expression held between two numbers, of which one may be None.
+
+    Parameters
+    ----------
+    of : Policy
+        The operand.
+    lower, upper : float or None
+        The bounds, lower <= upper; at least one.
+    """
 
     of: Policy
     lower: float | None = None

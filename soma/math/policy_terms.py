@@ -29,7 +29,13 @@ TERMS: Final = tuple(name for name in NUMERIC_FEATURES if name != "common_level"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Term(Node):
-    """A feature that is a number, by its name."""
+    """A feature that is a number, by its name.
+
+    Parameters
+    ----------
+    name : str
+        One of `TERMS`.
+    """
 
     name: str
 
@@ -67,7 +73,13 @@ class Term(Node):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SameCell(Node):
-    """1 where the record's address shares at least ``level`` levels with the query's, else 0."""
+    """1 where the record's address shares at least ``level`` levels with the query's, else 0.
+
+    Parameters
+    ----------
+    level : int
+        0 to 64.
+    """
 
     level: int
 
@@ -106,7 +118,13 @@ class SameCell(Node):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MemoryTypeIs(Node):
-    """1 where the record is of that type, else 0."""
+    """1 where the record is of that type, else 0.
+
+    Parameters
+    ----------
+    is_type : str
+        ``"episodic"`` or ``"semantic"``.
+    """
 
     is_type: str
 
@@ -147,7 +165,15 @@ class MemoryTypeIs(Node):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Decay(Node):
-    """A forgetting curve of an age."""
+    """A forgetting curve of an age.
+
+    Parameters
+    ----------
+    curve : Curve
+        One of `soma.math.decay`.
+    of : Policy
+        The term ``age_s`` or ``idle_s``.
+    """
 
     curve: curves.Curve
     of: Policy

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection
+from math import prod
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cosine", "euclidean", "lexical_overlap", "nearness", "tokens", "unit_vectors"]
 
-_CHUNK: Final = 4_096
+_CHUNK: Final = 2**20  # numbers held as float64 at a time
 _WORD: Final = re.compile(r"[^\W_]+(?:_+[^\W_]+)*", re.UNICODE)
 _PART: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\dA-Za-z_]+")
 
@@ -51,14 +52,21 @@ def unit_vectors(vectors: ArrayLike) -> NDArray[np.float32]:
     >>> unit_vectors([[3.0, 4.0], [0.0, 0.0]]).round(1).tolist()
     [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
     """
-    array = finite("vectors", vectors)
+    is_real = isinstance(vectors, np.ndarray) and vectors.dtype.kind == "f"
+    array = np.asarray(vectors) if is_real else finite("vectors", vectors)
     if array.ndim == 0:
         raise InvalidParameterError("vectors", vectors, "must have at least one axis")
-    # the largest component becomes 1 first, so that no square overflows or vanishes
-    largest = np.max(np.abs(array), axis=-1, keepdims=True, initial=0.0)
-    scaled = array / np.where(largest > 0, largest, 1.0)
-    length = np.sqrt(np.vecdot(scaled, scaled))[..., None]
-    return (scaled / np.where(length > 0, length, 1.0)).astype(np.float32)
+    rows = array.reshape(prod(array.shape[:-1]), array.shape[-1])
+    units = np.empty(rows.shape, dtype=np.float32)
+    for chunk in _chunks(*rows.shape):
+        # contiguous, so that a row has the same bits however it lies in memory
+        block = np.ascontiguousarray(finite("vectors", rows[chunk]))
+        # the largest component becomes 1 first, so that no square overflows or vanishes
+        largest = np.max(np.abs(block), axis=1, keepdims=True, initial=0.0)
+        block /= np.where(largest > 0.0, largest, 1.0)
+        length = np.sqrt(np.vecdot(block, block))[:, None]
+        units[chunk] = block / np.where(length > 0.0, length, 1.0)
+    return units.reshape(array.shape)
 
 
 def cosine(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> FloatArray:
@@ -66,7 +74,8 @@ def cosine(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> FloatArr
 
     .. math:: c_i = \min(1, \max(-1, q \cdot v_i))
 
-    computed in float64, each row by itself: the value of a row does not depend on which others are asked.
+    computed in float64, each row by itself: the bits of a row do not depend on which others are asked, nor in which
+    order.
 
     Parameters
     ----------
@@ -83,7 +92,7 @@ def cosine(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> FloatArr
     Raises
     ------
     InvalidParameterError
-        For shapes that do not fit.
+        For another type of number, or shapes that do not fit.
 
     Notes
     -----
@@ -94,14 +103,20 @@ def cosine(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> FloatArr
     >>> cosine(unit_vectors([1.0, 0.0]), unit_vectors([[2.0, 0.0], [0.0, 1.0]])).tolist()
     [1.0, 0.0]
     """
-    if query.ndim != 1 or vectors.ndim != 2 or vectors.shape[1] != query.shape[0]:
-        raise InvalidParameterError("vectors", vectors.shape, f"must have shape (n, {query.shape[-1]})")
+    for name, array in (("query", query), ("vectors", vectors)):
+        if array.dtype != np.float32:
+            raise InvalidParameterError(name, array.dtype.name, "must be float32, as unit_vectors gives it")
+    _require_fit("vectors", query.shape, vectors.shape)
     target = query.astype(np.float64)
     products = np.empty(len(vectors))
-    for start in range(0, len(vectors), _CHUNK):
-        rows = np.ascontiguousarray(vectors[start : start + _CHUNK], dtype=np.float64)
-        products[start : start + _CHUNK] = np.vecdot(rows, target)
-    return np.clip(products, -1.0, 1.0)
+    chunks = _chunks(*vectors.shape)
+    # one buffer, again and again: fresh pages cost as much as the products
+    buffer = np.empty((chunks[0].stop if chunks else 0, len(query)))
+    for chunk in chunks:
+        rows = buffer[: chunk.stop - chunk.start]
+        np.copyto(rows, vectors[chunk])
+        np.vecdot(rows, target, out=products[chunk])
+    return np.clip(products, -1.0, 1.0, out=products)
 
 
 def euclidean(query: ArrayLike, points: ArrayLike) -> FloatArray:
@@ -136,13 +151,10 @@ def euclidean(query: ArrayLike, points: ArrayLike) -> FloatArray:
     [5.0]
     """
     q, p = finite("query", query), finite("points", points)
-    if q.ndim != 1 or p.ndim != 2 or p.shape[1] != q.shape[0]:
-        raise InvalidParameterError("points", p.shape, f"must have shape (n, {q.shape[-1] if q.ndim else 1})")
-    with np.errstate(over="ignore"):
-        difference = np.abs(p - q)
+    _require_fit("points", q.shape, p.shape)
     # hypot, folded over the axes: it neither overflows nor vanishes on the way
     with np.errstate(over="ignore"):
-        return np.asarray(np.hypot.reduce(difference, axis=1))
+        return np.asarray(np.hypot.reduce(p - q, axis=1))
 
 
 def nearness(distance: ArrayLike) -> FloatArray:
@@ -156,7 +168,7 @@ def nearness(distance: ArrayLike) -> FloatArray:
     Returns
     -------
     ndarray of float64, shape (\*batch,)
-        In [0, 1].
+        In [0, 1]; 0 only at infinity.
 
     Raises
     ------
@@ -235,3 +247,15 @@ def lexical_overlap(query: Collection[str], document: Collection[str]) -> float:
     """
     asked = set(query)
     return len(asked.intersection(document)) / len(asked) if asked else 0.0
+
+
+def _chunks(n: int, d: int) -> list[slice]:
+    size = max(1, _CHUNK // max(1, d))
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def _require_fit(parameter: str, one: tuple[int, ...], many: tuple[int, ...]) -> None:
+    if len(one) != 1:
+        raise InvalidParameterError("query", one, "must have shape (d,)")
+    if len(many) != 2 or many[1] != one[0]:
+        raise InvalidParameterError(parameter, many, f"must have shape (n, {one[0]})")

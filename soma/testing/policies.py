@@ -72,7 +72,13 @@ def policies(features: Iterable[str] | None = None, *, max_leaves: int = 8) -> s
 
 
 def values(feature: str) -> st.SearchStrategy[Any]:
-    """One value of a feature."""
+    """Draw one value of a feature.
+
+    Parameters
+    ----------
+    feature : str
+        Its name, as ``policy.features`` has it.
+    """
     if feature == "memory_type":
         return st.sampled_from(p.MEMORY_TYPES)
     if feature == "common_level":
