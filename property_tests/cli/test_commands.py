@@ -92,7 +92,7 @@ def test_a_memory_goes_in_comes_back_and_is_forgotten(tmp_path: Path) -> None:
     assert "Ada fixed the flaky clock test" in shown
     assert "similarity()" in shown
     assert answer("stats", "--json", *store, cwd=tmp_path)["episodic"] == 2
-    assert run("forget", other, *store, cwd=tmp_path).returncode == 0
+    assert answer("forget", other, "--json", *store, cwd=tmp_path) == {"forgotten": [other]}
     counts = answer("stats", "--json", *store, cwd=tmp_path)
     assert (counts["episodic"], counts["deleted"], counts["events"]) == (1, 1, 6)
 

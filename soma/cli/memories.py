@@ -100,16 +100,23 @@ def recall(
 @click.option("--expired", is_flag=True, help="Delete every memory whose time has passed, instead of one.")
 @click.option("--reason", default="forgotten", show_default=True, help="Kept in the log.")
 @store_options
-def forget(id: str | None, expired: bool, reason: str, **store: Any) -> None:
+@as_json
+def forget(id: str | None, expired: bool, reason: str, is_json: bool, **store: Any) -> None:
     """Delete the memory with ID; its events stay in the log."""
     if (id is None) != expired:
         raise click.UsageError("give an id, or --expired")
     with open_memory(**store) as memory:
-        if id is not None:
-            memory.forget(id, reason=reason)
-            click.echo(f"forgot {id}")
+        if id is None:
+            forgotten = [str(gone) for gone in memory.forget_expired()]
         else:
-            click.echo(f"forgot {len(memory.forget_expired())} expired memories")
+            memory.forget(id, reason=reason)
+            forgotten = [id]
+    if is_json:
+        print_json({"forgotten": forgotten})
+    elif id is None:
+        click.echo(f"forgot {len(forgotten)} expired memories")
+    else:
+        click.echo(f"forgot {id}")
 
 
 @click.command()

@@ -179,7 +179,7 @@ class Decay(Node):
     of: Policy
 
     def __post_init__(self) -> None:
-        if not isinstance(self.curve, curves.Curve):
+        if isinstance(self.curve, type) or not isinstance(self.curve, curves.Curve):
             raise InvalidParameterError("curve", self.curve, "must be a forgetting curve of soma.math.decay")
         if not isinstance(self.of, Term) or self.of.name not in ("age_s", "idle_s"):
             raise InvalidParameterError("of", self.of, "must be age_s or idle_s")

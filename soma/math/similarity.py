@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["cosine", "euclidean", "lexical_overlap", "nearness", "tokens", "unit_vectors"]
 
 _CHUNK: Final = 2**20  # numbers held as float64 at a time
-_WORD: Final = re.compile(r"[^\W_]+(?:_+[^\W_]+)*", re.UNICODE)
-_PART: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\dA-Za-z_]+")
+# what is all capitals; in a mixture runs of capitals and their plural (HTTP, URLs), capitalised and small words
+_PART: Final = re.compile(
+    r"(?<![A-Za-z0-9])[A-Z0-9]+(?![A-Za-z0-9])|(?:[A-Z]{2,}s|[A-Z]+)(?![a-z])[0-9]*|[A-Z]?[a-z0-9]+"
+)
 
 
 def unit_vectors(vectors: ArrayLike) -> NDArray[np.float32]:
@@ -188,7 +190,10 @@ def nearness(distance: ArrayLike) -> FloatArray:
 
 
 def tokens(text: str) -> tuple[str, ...]:
-    """Return the words of a text, in order: NFKC, folded case; identifiers whole and in their parts.
+    """Return the words of a text, in order, in one form each; identifiers whole and in their parts.
+
+    The form is that of NFKC with case folded. A word is a run of letters, their marks, digits and inner underscores:
+    a script that puts no space between words gives one word a run.
 
     Parameters
     ----------
@@ -198,7 +203,7 @@ def tokens(text: str) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Words of letters and digits; ``snake_case`` and ``CamelCase`` give themselves and their parts.
+        Words; ``snake_case`` and ``CamelCase`` give themselves, then their parts. Digits part nothing.
 
     Notes
     -----
@@ -209,13 +214,18 @@ def tokens(text: str) -> tuple[str, ...]:
     >>> tokens("Fix parseHTML in http_client!")
     ('fix', 'parsehtml', 'parse', 'html', 'in', 'http_client', 'http', 'client')
     """
+    normal = unicodedata.normalize("NFKC", text)
+    gaps = {ord(character): " " for character in set(normal) if not _is_inner(character)}
     found: list[str] = []
-    for word in _WORD.findall(unicodedata.normalize("NFKC", text)):
-        whole = word.casefold()
-        found.append(whole)
-        parts = [part.casefold() for part in _PART.findall(word)]
-        if len(parts) > 1:
-            found.extend(parts)
+    for run in normal.translate(gaps).split():
+        word = run.strip("_")
+        while word and not word[0].isalnum():  # a mark without a letter
+            word = word[1:]
+        if word:
+            found.append(_folded(word))
+            parts = _parts(word)
+            if len(parts) > 1:
+                found.extend(map(_folded, parts))
     return tuple(found)
 
 
@@ -259,3 +269,26 @@ def _require_fit(parameter: str, one: tuple[int, ...], many: tuple[int, ...]) ->
         raise InvalidParameterError("query", one, "must have shape (d,)")
     if len(many) != 2 or many[1] != one[0]:
         raise InvalidParameterError(parameter, many, f"must have shape (n, {one[0]})")
+
+
+def _is_inner(character: str) -> bool:
+    # marks are letters' vowels in many scripts
+    return character.isalnum() or character == "_" or unicodedata.category(character) in ("Mn", "Mc")
+
+
+def _folded(word: str) -> str:
+    return word.lower() if word.isascii() else unicodedata.normalize("NFKC", word.casefold())
+
+
+def _parts(word: str) -> list[str]:
+    if word.islower() and "_" not in word:
+        return [word]
+    shape = word if word.isascii() else "".join(map(_shape, word))
+    parts = [word[part.start() : part.end()] for part in _PART.finditer(shape)]
+    return [part for part in parts if part[0].isalnum()]
+
+
+def _shape(character: str) -> str:
+    if character == "_":
+        return "_"
+    return "A" if character.isupper() else "0" if character.isdigit() else "a"

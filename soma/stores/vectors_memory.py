@@ -150,6 +150,16 @@ class ExactIndex:
             bound = policy.bounds({**known, "similarity": lowest}, known)[1]
             return np.broadcast_to(bound, rows.shape)
 
+        least, greatest = self._boxes(policy, namespace, query, now_s) if n else ({}, {})
+
+        def upper_within(
+            blocks: NDArray[np.int64], lowest: NDArray[np.float64], highest: NDArray[np.float64]
+        ) -> NDArray[np.float64]:
+            low, high = ({name: ends[blocks] for name, ends in box.items()} for box in (least, greatest))
+            bound = policy.bounds({**low, "similarity": lowest}, {**high, "similarity": highest})[1]
+            return np.broadcast_to(bound, blocks.shape)
+
+        n_blocks = -(-n // BLOCK)
         best = top_k(
             target,
             vectors,
@@ -157,7 +167,8 @@ class ExactIndex:
             k=k,
             score=score,
             upper=upper,
-            block_upper=self._block_upper(policy, namespace, query, now_s),
+            upper_within=upper_within,
+            block_upper=np.broadcast_to(policy.bounds(least, greatest)[1], n_blocks) if n else np.zeros(0),
             block_rows=BLOCK,
             live=live,
         )
@@ -185,7 +196,10 @@ class ExactIndex:
             NO_TRACE,
         )
 
-    def _block_upper(self, policy: Policy, namespace: Namespace, query: Query, now_s: float) -> NDArray[np.float64]:
+    def _boxes(
+        self, policy: Policy, namespace: Namespace, query: Query, now_s: float
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+        """Return the least and the greatest features of each block, but for those of its similarity: -1 and 1."""
         starts = np.arange(0, self._n, BLOCK)
 
         def extremes(reduce: np.ufunc, similar: float) -> dict[str, NDArray[Any]]:
@@ -201,10 +215,7 @@ class ExactIndex:
             every = np.full(len(starts), similar)
             return features(policy.features, columns, (), query, namespace, now_s, every)
 
-        if self._n == 0:
-            return np.zeros(0)
-        bound = policy.bounds(extremes(np.minimum, -1.0), extremes(np.maximum, 1.0))[1]
-        return np.broadcast_to(bound, len(starts))
+        return extremes(np.minimum, -1.0), extremes(np.maximum, 1.0)
 
     def _write(self, row: int, meta: IndexRow, vector: NDArray[np.float32]) -> None:
         self._meta[row] = meta
