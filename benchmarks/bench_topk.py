@@ -37,17 +37,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soma.math import policy as p
+from soma.math.blocks import block_max, block_min, exponential_order, newest_first
 from soma.math.decay import Constant, Curve, Exponential
 from soma.math.similarity import cosine, unit_vectors
-from soma.math.topk import (
-    TopK,
-    block_max,
-    block_min,
-    exponential_order,
-    newest_first,
-    top_k,
-    top_k_reference,
-)
+from soma.math.topk import TopK, top_k, top_k_reference
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

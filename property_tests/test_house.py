@@ -305,7 +305,7 @@ def is_documentable(value: Any) -> bool:
 # Rooms that no user enters: parts of a public module, adapters behind a protocol, commands that document themselves.
 # Everything in them has a docstring; what a user meets of them is documented in full where it is offered.
 INNER = re.compile(
-    r"soma\.(math\.(domain|space_filling|policy_\w+|decay_\w+)|state\.(fields|frozen|features)|stores\.\w+|cli\.\w+|embedded)"
+    r"soma\.(math\.(domain|space_filling|policy_\w+|decay_\w+|importance_\w+)|state\.(fields|frozen|features)|stores\.\w+|cli\.\w+|embedded)"
 )
 
 

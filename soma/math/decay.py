@@ -10,7 +10,7 @@ gives the limit.
 >>> curve == from_json(curve.to_json())
 True
 
-Laws: ``property_tests/math/test_decay.py``.
+Laws: ``property_tests/math/test_decay.py``; published values: ``property_tests/math/test_decay_models.py``.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ Why the difference rises: for the rates l of the slow terms, under their weights
 :math:`W(L e^{-Lt} - \mathrm E\,l e^{-lt})`, and :math:`q(x) = x(1 - e^{-x}) - L t (e^{-x} - 1 + x)` at
 :math:`x = (l - L)t`, whose mean has the sign of that speed, has its minimum 0 at x = 0 where :math:`L t \le 1`.
 
-Laws: ``property_tests/math/test_multiscale.py``.
+Laws: ``property_tests/math/test_exponential_sum.py``.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def alias_bound(exponent: ArrayLike, ratio: ArrayLike) -> FloatArray:
 
     Notes
     -----
-    Laws: ``property_tests/math/test_multiscale.py``.
+    Laws: ``property_tests/math/test_exponential_sum.py``.
 
     Examples
     --------
@@ -234,7 +234,7 @@ def power_law(exponent: float, eps: float, t_min_s: float, t_max_s: float) -> Ex
 
     Notes
     -----
-    The proof stands at the head of this module. Laws: ``property_tests/math/test_multiscale.py``.
+    The proof stands at the head of this module. Laws: ``property_tests/math/test_exponential_sum.py``.
 
     Examples
     --------

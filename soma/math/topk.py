@@ -14,29 +14,23 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 
 from soma.errors import InvalidParameterError
-from soma.math.domain import FloatArray, finite, non_negative, positive_scalar
+from soma.math.blocks import BLOCK_ROWS, Rows, require_numbers, require_positive_int, require_shape
+from soma.math.domain import FloatArray
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
 __all__ = [
-    "BLOCK_ROWS",
     "TopK",
-    "block_max",
-    "block_min",
     "cosine_error",
-    "exponential_order",
     "merge_top_k",
-    "newest_first",
     "top_k",
     "top_k_reference",
 ]
 
-Rows: TypeAlias = "NDArray[np.int64]"
 Vectors: TypeAlias = "NDArray[np.float32]"
 Bound: TypeAlias = Callable[[Rows, FloatArray, FloatArray], FloatArray]
 
-BLOCK_ROWS: Final = 512
 _FIRST_BATCH: Final = 4  # blocks: enough to find a threshold, few enough to regret none
 _LARGEST_BATCH: Final = 64
 _GROWTH: Final = 4
@@ -91,8 +85,8 @@ def top_k_reference(scores: FloatArray, ids: NDArray[Any], k: int) -> TopK:
     >>> top_k_reference(np.array([0.5, 0.9, 0.5]), np.array([7, 8, 3]), 2).rows.tolist()
     [1, 2]
     """
-    _require_positive_int("k", k)
-    _require_numbers("scores", scores, ids.shape)
+    require_positive_int("k", k)
+    require_numbers("scores", scores, ids.shape)
     order = np.lexsort((ids, -scores))[:k]
     return TopK(order.astype(np.int64), scores[order], len(scores), len(scores))
 
@@ -123,7 +117,7 @@ def merge_top_k(parts: Sequence[TopK], ids: Sequence[NDArray[Any]], k: int) -> T
     >>> merge_top_k(parts, ids, 2).rows.tolist()
     [1, 2]
     """
-    _require_positive_int("k", k)
+    require_positive_int("k", k)
     if len(parts) != len(ids):
         raise InvalidParameterError("parts", len(parts), f"must be as many as the {len(ids)} segments")
     if not parts:
@@ -236,7 +230,7 @@ def top_k(
     [2, 1]
     """
     for parameter, number in (("k", k), ("block_rows", block_rows)):
-        _require_positive_int(parameter, number)
+        require_positive_int(parameter, number)
     n = len(vectors)
     for parameter, array, kind, shape in (
         ("query", query, np.float32, (query.size,)),
@@ -244,11 +238,11 @@ def top_k(
         ("ids", ids, ids.dtype, (n,)),
         ("live", np.empty(n, dtype=bool) if live is None else live, np.bool_, (n,)),
     ):
-        _require_shape(parameter, array, shape)
+        require_shape(parameter, array, shape)
         if array.dtype != kind:
             raise InvalidParameterError(parameter, array.dtype, f"must be {np.dtype(kind)}")
-    _require_numbers("block_upper", block_upper, (-(-n // block_rows),))
-    _require_numbers("at_least", np.array(at_least), ())
+    require_numbers("block_upper", block_upper, (-(-n // block_rows),))
+    require_numbers("at_least", np.array(at_least), ())
     slack = cosine_error(len(query))
     best = _Best(k, ids, score, at_least)
     order = np.argsort(-block_upper, kind="stable")
@@ -277,105 +271,6 @@ def top_k(
     return TopK(best.rows, best.scores, n_visited, best.n_scored)
 
 
-def block_max(values: ArrayLike, block_rows: int = BLOCK_ROWS) -> FloatArray:
-    """Return the largest value of each block of rows: float64, shape (ceil(n / block_rows),).
-
-    The last block may be short. Raises `InvalidParameterError` for NaN, or a block of no rows.
-
-    Examples
-    --------
-    >>> block_max([1.0, 5.0, 2.0], 2).tolist()
-    [5.0, 2.0]
-    """
-    return _reduced(np.maximum, values, block_rows)
-
-
-def block_min(values: ArrayLike, block_rows: int = BLOCK_ROWS) -> FloatArray:
-    """Return the smallest value of each block of rows; otherwise `block_max`."""
-    return _reduced(np.minimum, values, block_rows)
-
-
-def newest_first(time_s: ArrayLike, weight: ArrayLike | None = None, *, n_bands: int = 8) -> Rows:
-    """Return an order of rows in which blocks have tight bounds, under any decay that never rises with age.
-
-    Blocks of contemporaries are bounded by their newest and by their heaviest row, which are seldom one. With
-    ``weight``, rows are first parted into bands of nearly equal weight and size, heaviest first, and lie newest
-    first within each: a block's newest row is then nearly as heavy as its heaviest.
-
-    Parameters
-    ----------
-    time_s : array_like, shape (n,)
-        Finite times, seconds.
-    weight : array_like, shape (n,), optional
-        What the score rises with, beside time: importance.
-    n_bands : int
-        Number of bands, >= 1; each should hold several blocks.
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-        Row numbers; rows alike keep their order. Raises `InvalidParameterError` outside the domain.
-
-    Examples
-    --------
-    >>> newest_first([10.0, 30.0, 20.0]).tolist()
-    [1, 2, 0]
-    >>> newest_first([10.0, 30.0, 20.0, 40.0], [9.0, 1.0, 8.0, 2.0], n_bands=2).tolist()
-    [2, 0, 3, 1]
-    """
-    times = finite("time_s", time_s)
-    _require_shape("time_s", times, (times.size,))
-    if weight is None:
-        return np.argsort(-times, kind="stable").astype(np.int64)
-    _require_positive_int("n_bands", n_bands)
-    weights = finite("weight", weight)
-    _require_shape("weight", weights, times.shape)
-    by_weight = np.argsort(-weights, kind="stable")
-    band = np.empty(len(times), dtype=np.int64)
-    band[by_weight] = np.arange(len(times)) * n_bands // max(1, len(times))
-    return np.lexsort((-times, band)).astype(np.int64)
-
-
-def exponential_order(weight: ArrayLike, time_s: ArrayLike, half_life_s: float) -> Rows:
-    r"""Return the order of rows by falling weight under exponential decay: the same at all times.
-
-    .. math:: w_i 2^{-(now - t_i)/h} = 2^{\kappa_i - now/h}, \quad \kappa_i = \log_2 w_i + t_i / h
-
-    Blocks in this order are bounded tightly by the largest decayed weight in them; the box of importance and age,
-    with which a policy is bounded, is smaller after `newest_first` with ``weight``.
-
-    Parameters
-    ----------
-    weight : array_like, shape (n,)
-        Weight without decay :math:`w`, finite, >= 0; rows of weight 0 come last.
-    time_s : array_like, shape (n,)
-        Finite times :math:`t`, seconds.
-    half_life_s : float
-        Half-life :math:`h`, seconds, > 0.
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-        Row numbers; rows alike keep their order. Raises `InvalidParameterError` outside the domain.
-
-    Notes
-    -----
-    Source: forward decay (Cormode et al. 2009).
-
-    Examples
-    --------
-    >>> exponential_order([1.0, 4.0, 1.0], [0.0, 0.0, 60.0], 60.0).tolist()
-    [1, 2, 0]
-    """
-    times = finite("time_s", time_s)
-    _require_shape("time_s", times, (times.size,))
-    weights = non_negative("weight", finite("weight", weight))
-    _require_shape("weight", weights, times.shape)
-    with np.errstate(divide="ignore"):
-        kappa = np.log2(weights) + times / positive_scalar("half_life_s", half_life_s)
-    return np.argsort(-kappa, kind="stable").astype(np.int64)
-
-
 class _Best:
     """The best rows so far, and the score that another must reach."""
 
@@ -389,7 +284,7 @@ class _Best:
         if not len(rows):
             return
         scores = self.score(rows)
-        _require_numbers("scores", scores, rows.shape)
+        require_numbers("scores", scores, rows.shape)
         self.n_scored += len(rows)
         may_enter = scores >= self.threshold
         rows = np.concatenate([self.rows, rows[may_enter]])
@@ -446,7 +341,7 @@ def _cut(near: Vectors, blocks: Rows, upper_within: Bound, slack: float, thresho
     edges = np.clip(np.linspace(low, high, _PARTS + 1), -1.0, 1.0)
     each = np.repeat(blocks, _PARTS)
     bound = upper_within(each, np.tile(edges[:-1], len(blocks)), np.tile(edges[1:], len(blocks)))
-    _require_numbers("upper_within", bound, each.shape)
+    require_numbers("upper_within", bound, each.shape)
     reaches = bound.reshape(len(blocks), _PARTS) >= threshold
     first = reaches.argmax(axis=1)
     cut = np.where(first > 0, edges[first] - slack, -np.inf)  # nothing lies below the first part, rounding apart
@@ -461,7 +356,7 @@ def _sift(rows: Rows, near: Vectors, upper: Bound, slack: float, best: _Best) ->
         return
     wide = near.astype(np.float64)
     bound = upper(rows, np.clip(wide - slack, -1.0, 1.0), np.clip(wide + slack, -1.0, 1.0))
-    _require_numbers("upper", bound, rows.shape)
+    require_numbers("upper", bound, rows.shape)
     left = bound >= best.threshold
     while left.any():
         rows, bound = rows[left], bound[left]
@@ -473,27 +368,3 @@ def _sift(rows: Rows, near: Vectors, upper: Bound, slack: float, best: _Best) ->
 
 def _largest(values: NDArray[np.floating[Any]], m: int) -> Rows:
     return np.arange(len(values)) if len(values) <= m else np.argpartition(-values, m - 1)[:m]
-
-
-def _reduced(extreme: np.ufunc, values: ArrayLike, block_rows: int) -> FloatArray:
-    _require_positive_int("block_rows", block_rows)
-    array = np.asarray(values, dtype=np.float64)
-    _require_numbers("values", array, (array.size,))
-    starts = np.arange(0, len(array), block_rows)
-    return np.asarray(extreme.reduceat(array, starts)) if len(array) else array
-
-
-def _require_positive_int(parameter: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InvalidParameterError(parameter, value, "must be an integer >= 1")
-
-
-def _require_shape(parameter: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
-    if array.shape != shape:
-        raise InvalidParameterError(parameter, array.shape, f"must have shape {shape}")
-
-
-def _require_numbers(parameter: str, array: FloatArray, shape: tuple[int, ...]) -> None:
-    _require_shape(parameter, array, shape)
-    if np.isnan(array).any():
-        raise InvalidParameterError(parameter, array, "must not be NaN")

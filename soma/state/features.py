@@ -115,8 +115,8 @@ def features(
         elif name == "memory_type":
             found[name] = columns.memory_type
         elif name in ("trace", "activation"):
-            level = multiscale.levels(columns.trace_values, columns.trace_at_s, now_s, namespace.trace)
-            found[name] = level if name == "trace" else np.log(level)
+            of = multiscale.levels if name == "trace" else multiscale.base_levels
+            found[name] = of(columns.trace_values, columns.trace_at_s, now_s, namespace.trace)
         elif name == "lexical":
             found[name] = _lexical(records, query)
         elif name == "common_level":

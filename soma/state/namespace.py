@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from soma.errors import InvalidParameterError, SerializationError
@@ -43,6 +44,7 @@ class Projector:
             )
 
 
+@cache
 def default_trace() -> ExponentialSum:
     """Return the trace constants of a namespace that names none: ACT-R's decay .5, from one second to ten years."""
     return power_law(0.5, eps=5e-3, t_min_s=1.0, t_max_s=10.0 * YEAR)

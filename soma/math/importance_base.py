@@ -1,0 +1,147 @@
+"""What every normaliser is: a value that learns, merges and maps, and what it states of itself."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+
+import numpy as np
+
+from soma.errors import InvalidParameterError
+from soma.math.domain import FloatArray, finite
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["TIED", "Laws", "Normaliser", "as_number", "listed"]
+
+TIED: Final = 0.5
+"""What a fitted normaliser gives where it has nothing to tell apart: no data yet, or a sample of one value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Laws:
+    """What holds for a class of normalisers, as data that tests are made from.
+
+    Parameters
+    ----------
+    monotone : bool
+        A greater importance never maps lower.
+    bounded : bool
+        Every importance maps into [0, 1].
+    order_independent : bool
+        The state does not depend on the order of the data.
+    mergeable : bool
+        Merged states map as the state of both samples, to rounding.
+    exactly_mergeable : bool
+        Merged states equal the state of both samples.
+    is_fitted : bool
+        It learns from data; without, updates change nothing.
+    """
+
+    monotone: bool = True
+    bounded: bool = True
+    order_independent: bool = True
+    mergeable: bool = True
+    exactly_mergeable: bool = True
+    is_fitted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Normaliser(ABC):
+    """A map from raw importance to [0, 1].
+
+    Notes
+    -----
+    Laws: ``property_tests/math/test_importance.py``.
+    """
+
+    kind: ClassVar[str]
+    laws: ClassVar[Laws]
+    settings: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def _map(self, x: FloatArray) -> FloatArray: ...
+
+    def update(self, batch: ArrayLike) -> Self:
+        r"""Return the state after more data, of the same kind and settings.
+
+        Parameters
+        ----------
+        batch : array_like, shape (\*batch,)
+            Raw importance, finite; it may be empty.
+
+        Raises
+        ------
+        InvalidParameterError
+            For NaN or infinity, which are never dropped.
+        """
+        x = finite("batch", batch).ravel()
+        return self._learn(x) if x.size else self
+
+    def merge(self, other: Self) -> Self:
+        """Return the state of both samples together.
+
+        Raises
+        ------
+        InvalidParameterError
+            For another kind, or other settings.
+        """
+        if type(other) is not type(self) or any(getattr(self, s) != getattr(other, s) for s in self.settings):
+            shared = ", ".join(["kind", *self.settings])
+            raise InvalidParameterError("other", other, f"must have the same {shared} as {self!r:.80}")
+        return self._join(other)
+
+    def normalise(self, importance: ArrayLike) -> FloatArray:
+        r"""Return importance in [0, 1].
+
+        Parameters
+        ----------
+        importance : array_like, shape (\*batch,)
+            Raw importance, finite.
+
+        Returns
+        -------
+        ndarray of float64, shape (\*batch,)
+            In [0, 1]; `TIED` where a fitted class has seen no data, or one value only and is asked for it.
+
+        Raises
+        ------
+        InvalidParameterError
+            For NaN or infinity.
+        """
+        # 0.0 is added so that no -0.0 comes out
+        return np.asarray(self._map(finite("importance", importance)) + 0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the kind, the settings and what was learned, as JSON values."""
+        return {"kind": self.kind, **{f.name: listed(getattr(self, f.name)) for f in fields(self)}}
+
+    def to_json(self) -> str:
+        """Return the kind, the settings and what was learned, as JSON."""
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    def _learn(self, x: FloatArray) -> Self:  # noqa: ARG002 - a fixed scale learns nothing
+        return self
+
+    def _join(self, other: Self) -> Self:  # noqa: ARG002 - a fixed scale joins only its equal
+        return self
+
+    def _set_numbers(self, *names: str) -> None:
+        for name in names:
+            object.__setattr__(self, name, as_number(name, getattr(self, name)))
+
+
+def listed(value: Any) -> Any:
+    """Return tuples as lists, at any depth."""
+    return [listed(x) for x in value] if isinstance(value, tuple) else value
+
+
+def as_number(parameter: str, value: Any) -> float:
+    """Return one finite number, with one zero, or raise."""
+    array = finite(parameter, value)
+    if array.ndim != 0:
+        raise InvalidParameterError(parameter, value, "must be one number")
+    return float(array) + 0.0
