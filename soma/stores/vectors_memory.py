@@ -9,6 +9,8 @@ from uuid import UUID
 import numpy as np
 
 from soma.math import similarity
+from soma.math.blocks import BLOCK_ROWS as BLOCK
+from soma.math.blocks import newest_first
 from soma.math.policy import MEMORY_TYPES
 from soma.math.topk import TopK, top_k
 from soma.state.features import Columns, features
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ExactIndex"]
 
-BLOCK: Final = 512
 NEVER: Final = np.inf
 TYPES: Final = np.array(MEMORY_TYPES)
 NO_TRACE: Final = np.zeros((0, 0))
@@ -32,9 +33,9 @@ NO_TRACE: Final = np.zeros((0, 0))
 class ExactIndex:
     """Vectors of one namespace, with what a policy needs to bound the best score of a block of rows.
 
-    Rows keep the order in which they came, so memories that arrive in the order of their time share blocks with
-    their contemporaries, and a decaying policy leaves most blocks unread. A changed row is written in place and
-    widens the bounds of its block; a removed one is masked until half of the rows are gone.
+    A whole load is put in the order that makes the bounds of blocks tight. Later rows keep the order in which they
+    come, and so share blocks with their contemporaries. A changed row is written in place and widens the bounds of
+    its block; a removed one is masked until half of the rows are gone.
 
     Parameters
     ----------
@@ -78,7 +79,11 @@ class ExactIndex:
             Unit vectors.
         """
         self._reserve(self._n + len(rows))
-        for meta, vector in zip(rows, vectors, strict=True):
+        order: Iterable[int] = range(len(rows))
+        if self._n == 0 and len(rows) > BLOCK:  # a whole load may choose its order: contemporaries of like importance
+            order = newest_first([row.last_used_s for row in rows], [row.importance for row in rows]).tolist()
+        for i in order:
+            meta, vector = rows[i], vectors[i]
             row = self._row_of.get(meta.id)
             if row is None:
                 row, self._n = self._n, self._n + 1
