@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from soma.memory import Memory
     from soma.state.minimal import MinimalSoma, recall, state_hash, store
     from soma.state.namespace import Namespace
-    from soma.state.recall import Hit, Query, Recall
+    from soma.state.query import Query
+    from soma.state.recall import Hit, Recall
     from soma.state.record import Link, MemoryRecord, MemoryType
     from soma.state.transition import apply, fold
 
@@ -46,7 +47,8 @@ _HOMES = {
     "soma.memory": ("Memory",),
     "soma.state.minimal": ("MinimalSoma", "recall", "state_hash", "store"),
     "soma.state.namespace": ("Namespace",),
-    "soma.state.recall": ("Hit", "Query", "Recall"),
+    "soma.state.query": ("Query",),
+    "soma.state.recall": ("Hit", "Recall"),
     "soma.state.record": ("Link", "MemoryRecord", "MemoryType"),
     "soma.state.transition": ("apply", "fold"),
 }

@@ -14,7 +14,8 @@ from soma.errors import ConfigurationError, InvalidParameterError, NotFoundError
 from soma.math import projection
 from soma.state.events import Event, MemoryLinked, MemoryUnlinked, NamespaceRegistered
 from soma.state.namespace import Namespace
-from soma.state.recall import Filter, Query, Recall, collect, rank
+from soma.state.query import Filter, Query
+from soma.state.recall import Recall, collect, rank
 from soma.state.record import MemoryRecord
 from soma.state.stored import Effect, EffectKind, StoredMemory, admit, evolve, evolve_link
 from soma.stores.rows import index_row, vector_key

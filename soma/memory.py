@@ -23,7 +23,7 @@ from soma.state.events import (
 from soma.state.fields import as_uuid
 from soma.state.instant import Instant, to_seconds
 from soma.state.namespace import Namespace
-from soma.state.recall import Filter, Query
+from soma.state.query import Filter, Query
 from soma.state.record import Link, MemoryRecord, MemoryType
 from soma.state.serialization import record_to_json
 from soma.state.stored import Effect, StoredMemory

@@ -13,7 +13,8 @@ from soma import DAY, MemoryRecord, Namespace, Query, decay
 from soma import policy as p
 from soma.math.multiscale import Trace
 from soma.math.similarity import unit_vectors
-from soma.state.recall import Filter, rank
+from soma.state.query import Filter
+from soma.state.recall import rank
 from soma.state.stored import StoredMemory
 from soma.stores.rows import index_row
 from soma.stores.vectors_memory import BLOCK, ExactIndex

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from soma.state.namespace import Namespace
-    from soma.state.recall import Query
+    from soma.state.query import Query
     from soma.state.record import MemoryRecord
     from soma.state.stored import StoredMemory
 

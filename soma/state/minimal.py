@@ -16,7 +16,8 @@ from soma.math.policy import default as default_policy
 from soma.state.events import MemoryCreated, MemoryLinked, MemoryUnlinked
 from soma.state.instant import Instant, to_seconds
 from soma.state.namespace import Namespace
-from soma.state.recall import Filter, Query, Recall, rank
+from soma.state.query import Filter, Query
+from soma.state.recall import Recall, rank
 from soma.state.record import Link, MemoryRecord
 from soma.state.stored import Effect, EffectKind, Stored, StoredMemory, admit, evolve, stored_to_dict
 

@@ -14,7 +14,7 @@ from soma.math.blocks import newest_first
 from soma.math.policy import MEMORY_TYPES
 from soma.math.topk import TopK, top_k
 from soma.state.features import Columns, features
-from soma.state.recall import Filter, Query
+from soma.state.query import Filter, Query
 from soma.stores.rows import IndexRow
 
 if TYPE_CHECKING:
