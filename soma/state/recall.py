@@ -214,7 +214,21 @@ def collect(
     columns: Mapping[str, NDArray[Any]],
     n_candidates: int,
 ) -> Recall:
-    """Return the answer made of ranked records, their scores and their features."""
+    """Return the answer made of memories that are ranked already.
+
+    Parameters
+    ----------
+    query, policy, now_s
+        What was asked, what scored, and when (POSIX seconds).
+    records : sequence of MemoryRecord
+        The k hits, best first.
+    scores : ndarray, shape (k,)
+        Their scores.
+    columns : mapping of str to ndarray, shape (k,)
+        Each feature's value for each hit.
+    n_candidates : int
+        How many memories were ranked.
+    """
     hits = tuple(
         Hit(i, float(scores[i]), record, {name: values[i].item() for name, values in columns.items()})
         for i, record in enumerate(records)
@@ -242,7 +256,15 @@ def precomputed(dimension: int) -> Callable[[Sequence[MemoryRecord]], NDArray[np
 
 
 def headline(record: MemoryRecord, width: int = 72) -> str:
-    """Return the first line of a memory's text, cut to ``width`` characters."""
+    """Return the first line of a memory's text as one printable line.
+
+    Parameters
+    ----------
+    record : MemoryRecord
+        The memory.
+    width : int, default 72
+        How many characters at most; a cut line ends in an ellipsis.
+    """
     lines = (" ".join(line.split()) for line in record.searchable_text.splitlines())
     found = next(filter(None, lines), "(no text)")
     line = "".join(letter if letter.isprintable() else "\ufffd" for letter in found)  # a terminal obeys some letters
