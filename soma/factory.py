@@ -95,7 +95,9 @@ def as_mode(mode: str) -> MemoryMode:
         raise ConfigurationError(f"the mode {mode!r} is unknown", f"set SOMA_MODE to one of {known}") from None
 
 
-def create_memory(mode: MemoryMode | str | None = None, *, settings: Settings | None = None) -> Memory:
+def create_memory(
+    mode: MemoryMode | str | None = None, *, settings: Settings | None = None, is_read_only: bool = False
+) -> Memory:
     """Return the memory that a mode stands for.
 
     Parameters
@@ -104,6 +106,8 @@ def create_memory(mode: MemoryMode | str | None = None, *, settings: Settings | 
         Overrides that of the settings.
     settings : Settings, optional
         Read from the environment by default.
+    is_read_only : bool
+        Refuse every write; the store must exist.
 
     Returns
     -------
@@ -126,11 +130,11 @@ def create_memory(mode: MemoryMode | str | None = None, *, settings: Settings | 
     settings = Settings.from_environment() if settings is None else settings
     mode = settings.mode if mode is None else as_mode(mode)
     if mode is MemoryMode.DEVELOPMENT:
-        return open(settings.path, namespace=settings.namespace, embedder=settings.embedder)
+        return open(settings.path, namespace=settings.namespace, embedder=settings.embedder, is_read_only=is_read_only)
     if mode is MemoryMode.TEST:
         ticks, numbers = itertools.count(), itertools.count()
         return _memory(
-            SqliteStorage(None),
+            SqliteStorage(None, is_read_only=is_read_only),
             settings.namespace,
             settings.embedder,
             dimension=3,

@@ -152,8 +152,8 @@ class Memory:
         StoreBusyError
             If another process keeps the store locked.
         """
-        if text is None and payload is None:
-            raise InvalidParameterError("text", text, "must be given, or a payload")
+        if payload is None and (text is None or text == "" or (isinstance(text, str) and text.isspace())):
+            raise InvalidParameterError("text", text, "must hold words, or a payload be given")
         fields: dict[str, Any] = {
             "id": self._store.new_id() if id is None else id,
             "namespace": self.namespace,
@@ -411,7 +411,7 @@ class Memory:
         if strengthen and (as_of is not None or state is not None):
             raise InvalidParameterError("strengthen", strengthen, "must be false for another state than today's")
         asked = self._query(query)
-        scored = policies.default() if policy is None else policy
+        scored = policies.or_default(policy)
         if as_of is not None:
             state, now = self.as_of(as_of), as_of
         now_s = self._store.clock() if now is None else to_seconds("now", now)

@@ -173,6 +173,7 @@ def bad_calls(tmp_path: Path) -> dict[str, tuple[Any, ...]]:
         "no repository": ("ingest", "git", tmp_path / "plain"),
         "no such path": ("ingest", "git", tmp_path / "nowhere"),
         "no such path for the demo": ("demo", tmp_path / "nowhere", "--out", tmp_path / "out"),
+        "a text without words": ("remember", " "),
         "a payload that is no JSON": ("remember", "x", "--payload", "{"),
         "a payload that is no object": ("remember", "x", "--payload", "[1]"),
         "a payload with NaN": ("remember", "x", "--payload", '{"a": NaN}'),
@@ -194,6 +195,8 @@ def bad_calls(tmp_path: Path) -> dict[str, tuple[Any, ...]]:
 
 def test_bad_input_gets_one_sentence_exit_code_2_and_stores_nothing(tmp_path: Path) -> None:
     environment = {"SOMA_PATH": str(tmp_path / "store")}
+    answer("remember", "x", "--json", cwd=tmp_path, **environment)
+    before = answer("stats", "--json", cwd=tmp_path, **environment)
     for name, arguments in bad_calls(tmp_path).items():
         done = run(*arguments, cwd=tmp_path, **environment)
         assert done.returncode == 2, (name, done)
@@ -201,8 +204,16 @@ def test_bad_input_gets_one_sentence_exit_code_2_and_stores_nothing(tmp_path: Pa
         sentences = done.stderr.strip().splitlines()
         assert len(sentences) == 1, (name, done.stderr)
         assert 20 < len(sentences[0]) < 300, (name, done.stderr)
-    assert answer("stats", "--json", cwd=tmp_path, **environment)["events"] == 0
+    assert answer("stats", "--json", cwd=tmp_path, **environment) == before
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", [("stats",), ("recall", "clock"), ("recall", "clock", "--as-of", "2026-03-01")])
+def test_reading_makes_no_store(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = run(*command, cwd=tmp_path, SOMA_PATH=str(tmp_path / "typo"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there is no soma store" in done.stderr
+    assert not (tmp_path / "typo").exists()
 
 
 def test_bytes_that_are_not_utf8_are_refused(tmp_path: Path) -> None:

@@ -153,6 +153,10 @@ def test_a_naive_datetime_a_bad_k_and_an_unknown_namespace_are_refused() -> None
         value.recall([0.0, 0.0], now_s=datetime(2026, 3, 1))  # noqa: DTZ001 - the naive one is the point
     with pytest.raises(InvalidParameterError, match="k must"):
         value.recall([0.0, 0.0], now_s=0, k=0)
+    with pytest.raises(InvalidParameterError, match="policy must be a Policy"):
+        value.recall([0.0, 0.0], now_s=0, policy="similarity()")  # type: ignore[arg-type]
+    with pytest.raises(InvalidParameterError, match="offset from UTC"):
+        value.recall([0.0, 0.0], now_s="2026-03-01T12:00:00")
     with pytest.raises(NotFoundError, match="namespace nowhere"):
         value.recall([0.0, 0.0], now_s=0, namespace="nowhere")
 

@@ -84,7 +84,7 @@ def recall(
 ) -> None:
     """Print the memories that answer QUERY best, with their scores."""
     policy = None if policy_file is None else policies.from_json(read_text(policy_file))
-    with open_memory(**store) as memory:
+    with open_memory(**store, is_read_only=not strengthen) as memory:
         hits = memory.recall(query, k=k, policy=policy, now=now, as_of=as_of, tags=tags, strengthen=strengthen)
     if is_json:
         print_json(recall_to_dict(hits))
@@ -124,7 +124,7 @@ def forget(id: str | None, expired: bool, reason: str, is_json: bool, **store: A
 @as_json
 def stats(is_json: bool, **store: Any) -> None:
     """Count what a namespace holds."""
-    with open_memory(**store) as memory:
+    with open_memory(**store, is_read_only=True) as memory:
         found = memory.stats()
     if is_json:
         print_json(found)

@@ -36,8 +36,10 @@ def store_options(command: Command) -> Command:
     return command
 
 
-def open_memory(path: Path | None, namespace: str | None, embedder: str | None) -> Memory:
-    """Open the memory that the options and the environment name; the options win."""
+def open_memory(
+    path: Path | None, namespace: str | None, embedder: str | None, *, is_read_only: bool = False
+) -> Memory:
+    """Open the memory that the options and the environment name; the options win. Reading alone makes no store."""
     settings = Settings.from_environment()
     return create_memory(
         settings=replace(
@@ -45,7 +47,8 @@ def open_memory(path: Path | None, namespace: str | None, embedder: str | None) 
             path=path or settings.path,
             namespace=namespace or settings.namespace,
             embedder=embedder or settings.embedder,
-        )
+        ),
+        is_read_only=is_read_only,
     )
 
 

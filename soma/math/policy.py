@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from functools import partial, reduce
 from typing import Any, Final
 
-from soma.errors import SerializationError
+from soma.errors import InvalidParameterError, SerializationError
 from soma.math import decay as curves
 from soma.math import policy_json
 from soma.math.policy_evaluate import MEMORY_TYPES
@@ -65,6 +65,7 @@ __all__ = [
     "max",
     "memory_type",
     "min",
+    "or_default",
     "same_cell",
     "similarity",
     "trace",
@@ -387,6 +388,33 @@ def default() -> Policy:
     """
     fading = decay(curves.Power(scale_s=30 * DAY, exponent=0.5), of=idle_s)
     return similarity().clip(0) * (0.5 + 0.5 * importance()) * fading
+
+
+def or_default(policy: Policy | None) -> Policy:
+    """Return the policy given, or `default` for None.
+
+    Parameters
+    ----------
+    policy : Policy or None
+        What a caller chose.
+
+    Raises
+    ------
+    InvalidParameterError
+        For anything but a policy.
+
+    Examples
+    --------
+    >>> or_default(None) == default()
+    True
+    """
+    if policy is None:
+        return default()
+    if not isinstance(policy, Policy):
+        raise InvalidParameterError(
+            "policy", policy, "must be a Policy: build one from soma.policy, or read it with from_json"
+        )
+    return policy
 
 
 def from_dict(document: Mapping[str, Any]) -> Policy:

@@ -79,6 +79,9 @@ def _parse(parameter: str, text: str) -> datetime:
         if len(text) == len("2026-03-01"):
             day = date.fromisoformat(text)
             return datetime(day.year, day.month, day.day, tzinfo=UTC)
-        return datetime.fromisoformat(text)
+        instant = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidParameterError(parameter, text, "must be ISO 8601: 2026-03-01 or 2026-03-01T12:00:00Z") from None
+    if instant.utcoffset() is None:
+        raise InvalidParameterError(parameter, text, "must say its offset from UTC: end it with Z or +01:00")
+    return instant

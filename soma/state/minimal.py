@@ -12,7 +12,7 @@ from immutables import Map
 
 from soma import canonical_json
 from soma.errors import NotFoundError
-from soma.math.policy import default as default_policy
+from soma.math.policy import or_default
 from soma.state.events import MemoryCreated, MemoryLinked, MemoryUnlinked
 from soma.state.instant import Instant, to_seconds
 from soma.state.namespace import Namespace
@@ -215,7 +215,7 @@ class MinimalSoma:
         return rank(
             memories,
             Query.of(query),
-            policy=default_policy() if policy is None else policy,
+            policy=or_default(policy),
             namespace=registration,
             now_s=now,
             k=k,

@@ -112,10 +112,12 @@ class SqliteStorage:
 
     def _connect(self, directory: Path | None, is_read_only: bool) -> sqlite3.Connection:
         target = ":memory:"
+        if directory is None and is_read_only:
+            raise StoreError("a store in the process's own memory begins empty: open it for writing")
         if directory is not None:
             file = directory / FILE_NAME
             if is_read_only and not file.is_file():
-                raise StoreError(f"there is no soma store in {directory}: open it for writing once")
+                raise StoreError(f"there is no soma store in {directory}: name another folder, or remember something")
             try:
                 directory.mkdir(parents=True, exist_ok=True)
             except OSError as error:
