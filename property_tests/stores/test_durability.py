@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -230,3 +232,16 @@ def test_namespaces_do_not_leak(tmp_path: Path) -> None:
         assert {event.key[0] for event in two.events()} == {"two"}
         with pytest.raises(InvalidParameterError, match="namespace must be two"):
             two.store(mine)
+
+
+def test_a_store_that_nobody_holds_any_more_is_closed(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        memory = soma.open(tmp_path / "s")
+        memory.remember("the clock is slow")
+        storage = memory._store.storage
+        connection = storage._connection
+        del memory, storage
+        gc.collect()
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")

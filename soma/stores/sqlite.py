@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,11 +101,12 @@ class SqliteStorage:
         self._lock = threading.RLock()
         self._depth = 0
         self._connection = self._connect(directory, is_read_only)
+        self._release = weakref.finalize(self, self._connection.close)  # a store that nobody holds any more is closed
         try:
             with self._translated():
                 self._prepare(is_read_only)
         except BaseException:
-            self._connection.close()
+            self._release()
             raise
         self.log = SqliteEventLog(self._connection)
         self.records = SqliteKeyValueStore(self._connection)
@@ -222,4 +224,4 @@ class SqliteStorage:
     def close(self) -> None:
         """Release the file; closing twice is allowed."""
         with self._lock:
-            self._connection.close()
+            self._release()
