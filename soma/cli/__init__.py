@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib.metadata import entry_points
 from typing import Any, Final
 
 import click
 
 from soma import __version__
-from soma.errors import SomaError
+from soma.errors import ConfigurationError, SomaError
 
 __all__ = ["main"]
 
@@ -24,20 +25,30 @@ COMMANDS: Final = {
 }
 
 
+def homes() -> dict[str, str]:
+    """Return where each command is defined: soma's own, and those that packages offer as ``soma.commands``."""
+    return {entry.name: entry.value for entry in entry_points(group="soma.commands")} | COMMANDS
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is called, and turns soma's errors into one sentence."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click calls it so
         """Return the names of the commands, sorted."""
-        return sorted(COMMANDS)
+        return sorted(homes())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click calls it so
         """Return one command, imported now."""
-        home = COMMANDS.get(cmd_name)
+        home = COMMANDS.get(cmd_name) or homes().get(cmd_name)
         if home is None:
             return None
         module, name = home.split(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
+        try:
+            command: click.Command = getattr(importlib.import_module(module), name)
+        except ModuleNotFoundError as error:
+            if cmd_name in COMMANDS or (error.name or "").startswith("soma"):
+                raise
+            return absent(cmd_name, error)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -49,6 +60,21 @@ class LazyGroup(click.Group):
                 raise
             click.echo(f"soma: {error}", err=True)
             sys.exit(2)
+
+
+def absent(name: str, error: ModuleNotFoundError) -> click.Command:
+    """Return the command that stands where a package is missing: it says which, and how to get it."""
+
+    def refuse(**_: object) -> None:
+        raise ConfigurationError(
+            f"soma {name} needs the package {error.name}", f'pip install "soma-fractal-memory[{name}]"'
+        )
+
+    anything = click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)
+    settings = {"ignore_unknown_options": True, "help_option_names": []}
+    return click.Command(
+        name, params=[anything], callback=refuse, context_settings=settings, help=f"Not installed: needs {error.name}."
+    )
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
