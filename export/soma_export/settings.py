@@ -110,7 +110,7 @@ class ExportSettings:
         return {
             "bootstrap.servers": self.kafka,
             "client.id": "soma",
-            "log_level": 3,
+            "log_level": 2,  # what matters is raised, and said once
             **self.kafka_options,
             **{name.replace("_", "."): value for name, value in options.items()},
         }

@@ -205,9 +205,9 @@ def _find_program(data: Path) -> PostgresProgram:
 def _folders() -> Iterator[Path]:
     """Yield every folder with a PostgreSQL: on PATH, of Debian's packages (newest first), of the wheel."""
     for entry in os.environ.get("PATH", "").split(os.pathsep):
-        server = Path(entry or ".") / "postgres"
-        if server.is_file() and (server.resolve().parent / "initdb").is_file():
-            yield server.resolve().parent
+        server = shutil.which("postgres", path=entry)  # which passes over folders that cannot be read
+        if server is not None and shutil.which("initdb", path=str(Path(server).resolve().parent)):
+            yield Path(server).resolve().parent
     packages = [path for path in DEBIAN.glob("*/bin") if (path / "postgres").is_file() and (path / "initdb").is_file()]
     yield from sorted(packages, key=lambda path: float(path.parent.name), reverse=True)
     wheel = importlib.util.find_spec(WHEEL)
