@@ -78,7 +78,7 @@ class Log:
         ConfigurationError
             If one exists with another number of partitions, or the broker refuses one.
         """
-        there = {topic.name: self.state(topic.name, is_optional=True) for topic in topics}
+        there = {topic.name: self.state(topic.name) for topic in topics}
         wrong = [t.name for t in topics if (state := there[t.name]) and state.n_partitions != t.partitions]
         if wrong:
             raise ConfigurationError(
@@ -101,33 +101,26 @@ class Log:
             else:
                 made.append(name)
         deadline = time.monotonic() + self._timeout_s
-        while any(self.state(name, is_optional=True) is None for name in made):  # the brokers tell one another
+        while any(self.state(name) is None for name in made):  # the brokers tell one another
             if time.monotonic() > deadline:
                 raise unreachable(self._settings, "the new topics are not known everywhere yet")
             time.sleep(0.05)
         return made
 
-    def state(self, name: str, *, is_optional: bool = False) -> TopicState | None:
-        """Return a topic's identity and partitions; None for a topic that is not there, if it is optional.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such topic.
-        """
-        answer = self.admin.describe_topics(TopicCollection([name]), request_timeout=self._timeout_s)[name]
+    def state(self, name: str, *, timeout_s: float | None = None) -> TopicState | None:
+        """Return a topic's identity and partitions, or None for a topic that is not there."""
+        wait_s = self._timeout_s if timeout_s is None else timeout_s
+        answer = self.admin.describe_topics(TopicCollection([name]), request_timeout=wait_s)[name]
         try:
             found: Any = answer.result()
         except KafkaException as error:
-            if error.args[0].code() not in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):  # noqa: SLF001
-                raise unreachable(self._settings, error.args[0].str()) from error
-            if is_optional:
+            if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):  # noqa: SLF001
                 return None
-            raise NotFoundError("topic", name, "run `soma export init`") from None
+            raise unreachable(self._settings, error.args[0].str()) from error
         identity = str(found.topic_id).replace("+", "-").replace("/", "_")  # as Kafka's own tools write it
         return TopicState(name, identity, len(found.partitions))
 
-    def required(self, name: str) -> TopicState:
+    def required(self, name: str, *, timeout_s: float | None = None) -> TopicState:
         """Return a topic's identity and partitions.
 
         Raises
@@ -135,7 +128,7 @@ class Log:
         NotFoundError
             If there is no such topic.
         """
-        found = self.state(name)
+        found = self.state(name, timeout_s=timeout_s)
         if found is None:
             raise NotFoundError("topic", name, "run `soma export init`")
         return found
@@ -167,7 +160,8 @@ class Log:
             consumer.assign([TopicPartition(topic.name, p, starts.get(p, 0)) for p in left])
             heard_s = time.monotonic()
             while left:
-                batch = consumer.consume(BATCH, timeout=0.2)
+                first = consumer.poll(0.2)
+                batch = [] if first is None else [first, *consumer.consume(BATCH - 1, 0)]  # what is there, at once
                 if batch:
                     heard_s = time.monotonic()
                 elif time.monotonic() - heard_s > self._timeout_s:

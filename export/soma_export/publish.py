@@ -160,6 +160,8 @@ class Publisher:
         try:
             for event in events:
                 if topic == self._topics.events:
+                    if isinstance(event, NamespaceRegistered):
+                        raise InvalidParameterError("event", event.type, "must be published by register()")
                     admit(event, self._registrations.get(event.key[0]))
                 self._produce(event, topic, topic_id, waiting, traceparent)
         finally:  # also after a refusal: what was taken before it is waited for

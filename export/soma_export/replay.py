@@ -14,7 +14,7 @@ from soma.errors import ConfigurationError
 from soma_export.contract.message import Message
 from soma_export.database import connect, migrate, translated
 from soma_export.intake import Accepted, Poison, take_in
-from soma_export.projections.kv_writer import Batch
+from soma_export.projections.kv_writer import SWAP_LOCK, Batch
 from soma_export.verify import dead_positions
 from soma_export.wiring import Deployment
 
@@ -135,6 +135,7 @@ def swap(deployment: Deployment, schema: str, *, retired: str) -> None:
         If a schema of that name exists.
     """
     with connect(deployment.settings) as store, translated(), store.transaction():
+        store.execute("SELECT pg_advisory_xact_lock(%s)", [SWAP_LOCK])
         for before, after in ((deployment.settings.schema, retired), (schema, deployment.settings.schema)):
             store.execute(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(sql.Identifier(before), sql.Identifier(after)))
 

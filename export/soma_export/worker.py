@@ -400,7 +400,7 @@ class Worker:
     def _check(self) -> None:
         """In silence, ask whether Kafka answers, and whether the topic is still the same one."""
         try:
-            found = self._log.required(self._topic)
+            found = self._log.required(self._topic, timeout_s=CHECK_S)
         except StoreBusyError as error:
             self._trouble = _first_line(error)
             return

@@ -252,7 +252,7 @@ def test_a_log_that_was_made_again_is_not_read_as_the_old_one(deployment: Deploy
         assert caught_up(deployment).is_clean
     name = deployment.topics.events
     deployment.log.admin.delete_topics([name])[name].result()
-    until(lambda: deployment.log.state(name, is_optional=True) is None, "the topic is still there")
+    until(lambda: deployment.log.state(name) is None, "the topic is still there")
     deployment.log.make(list(deployment.topics.to_make(6)))
     fresh = [created() for _ in range(30)]
     publish(deployment, fresh)

@@ -19,11 +19,14 @@ from soma_export.contract.message import Position
 from soma_export.intake import Accepted, Poison
 from soma_export.projections.kv_rows import COLUMNS, READ_COLUMNS, TYPES, row_of, stored_of
 
-__all__ = ["Batch", "CursorMovedError", "KVWriter", "Written"]
+__all__ = ["SWAP_LOCK", "Batch", "CursorMovedError", "KVWriter", "Written"]
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Key = tuple[str, UUID]
 LinkKey = tuple[str, UUID, UUID, str]
+
+SWAP_LOCK: Final = 0x50_4D_A0_03
+"""The advisory lock that keeps a transaction within one set of tables."""
 
 EVENT_COLUMNS: Final = (
     "event_id", "type", "namespace", "record_id", "at", "cause_id", "effect", "topic_id", "partition", "offset", "body",
@@ -195,6 +198,8 @@ class KVWriter:
         keys = list({event.key for event in events if not isinstance(event, MemoryLinked | MemoryUnlinked)})
         links = list({_link_key(event) for event in of_links})
         with self._connection.pipeline():
+            # a replay that takes the place of these tables waits for this transaction, or this one for it
+            self._connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", [SWAP_LOCK])
             cursors = self._connection.execute(
                 "SELECT partition, next_offset FROM cursors "
                 "WHERE consumer_group = %s AND topic_id = %s AND partition = ANY (%s) ORDER BY partition FOR UPDATE",
