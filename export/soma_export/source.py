@@ -15,6 +15,8 @@ from soma_export.settings import ExportSettings
 __all__ = ["GroupSource"]
 
 GONE: Final = "_AUTO_OFFSET_RESET"
+PATIENCE: Final = {"session.timeout.ms": 10_000, "heartbeat.interval.ms": 2_000}
+"""How soon the group gives a dead member's partitions to another; the user's own options win."""
 
 
 class GroupSource:
@@ -62,7 +64,7 @@ class GroupSource:
             queued_max_messages_kbytes=65_536,
             fetch_wait_max_ms=50,
         )
-        self._consumer = Consumer({**defaults, **(options or {})})
+        self._consumer = Consumer({**PATIENCE, **defaults, **(options or {})})
         self._consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
 
     def poll(self, n_max: int, timeout_s: float) -> list[Message]:
