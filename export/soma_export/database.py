@@ -129,6 +129,13 @@ def migrate(settings: ExportSettings, *, schema: str | None = None) -> list[str]
 def require_migrated(connection: Connection, schema: str) -> None:
     """Raise unless the schema is that of this version.
 
+    Parameters
+    ----------
+    connection : psycopg.Connection
+        To the schema.
+    schema : str
+        Its name, for the error.
+
     Raises
     ------
     ConfigurationError

@@ -211,7 +211,15 @@ class Log:
 
 
 def as_message(delivered: Delivered, topic_id: str) -> Message:
-    """Return what a client of Kafka delivered as a value."""
+    """Return what a client of Kafka delivered as a value.
+
+    Parameters
+    ----------
+    delivered : confluent_kafka.Message
+        Without an error.
+    topic_id : str
+        Identity of its topic.
+    """
     kind, milliseconds = delivered.timestamp()
     headers: Any = delivered.headers() or []
     return Message(
@@ -224,7 +232,15 @@ def as_message(delivered: Delivered, topic_id: str) -> Message:
 
 
 def unreachable(settings: ExportSettings, reason: str) -> StoreBusyError:
-    """Return the error for a Kafka that does not answer."""
+    """Return the error for a Kafka that does not answer.
+
+    Parameters
+    ----------
+    settings : ExportSettings
+        Where it should be.
+    reason : str
+        What the client says.
+    """
     return StoreBusyError(
         f"Kafka at {settings.kafka} does not answer ({reason}): start it, or correct SOMA_KAFKA_BOOTSTRAP",
         RETRY_AFTER_S,

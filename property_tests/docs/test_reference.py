@@ -37,7 +37,6 @@ def commands(group: click.Group = main, path: str = "soma") -> Iterator[tuple[st
 def test_every_command_and_option_is_in_the_reference(path: str, command: click.Command) -> None:
     assert f"`{path}" in COMMANDS
     options = [option for parameter in command.params for option in parameter.opts if option.startswith("-")]
-    assert options
     assert not [option for option in options if f"`{option}`" not in COMMANDS]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from click.testing import CliRunner, Result
 
 from property_tests.export.running import created, produce, publish, raw, register, story, until
 from soma.cli import main
+from soma_export.cli import export
 from soma_export.settings import ExportSettings
+from soma_export.telemetry import CATALOGUE
 from soma_export.wiring import Deployment
 
 
@@ -139,6 +142,18 @@ def test_a_worker_that_is_killed_at_any_point_loses_nothing(deployment: Deployme
     last = Process(settings, tmp_path / "last.log")
     assert answer(settings, "verify", "--wait", "60")["is_clean"]
     assert last.end(signal.SIGINT) == 0
+
+
+def test_the_page_on_production_does_what_it_says(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/production.md").read_text("utf-8")
+    for name, value in environment(deployment.settings).items():
+        monkeypatch.setenv(name, value)
+    (code,) = re.findall(r"^```py\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    exec(compile(code, "production.md", "exec"), {})
+    assert sum(row["lag"] for row in answer(deployment.settings, "lag")) == 1
+    named = set(re.findall(r"soma export ([a-z-]+)", page))
+    assert {"init", "run-workers", "verify", "replay"} <= named <= set(export.commands)
+    assert set(re.findall(r"^\| `(soma_\w+)", page, re.MULTILINE)) == set(CATALOGUE)
 
 
 def test_servers_that_are_not_there_are_named() -> None:

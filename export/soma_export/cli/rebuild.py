@@ -8,14 +8,12 @@ import time
 import click
 
 from soma.cli.options import as_json, print_json
-from soma.errors import StoreBusyError
 from soma_export.cli.options import deployment
-from soma_export.cli.workers import lag_rows
+from soma_export.lag import wait_until_current
 from soma_export.replay import replay as replay_log
 from soma_export.replay import swap
 from soma_export.verify import Report
 from soma_export.verify import verify as verify_store
-from soma_export.wiring import Deployment
 
 __all__ = ["replay", "verify"]
 
@@ -62,7 +60,8 @@ def replay(schema: str | None, is_swapped: bool, is_json: bool) -> None:
 def verify(schema: str | None, segments: int, wait: float, is_json: bool) -> None:
     """Fold the log, and compare every row of the store with it; exit code 1 if one differs."""
     found = deployment()
-    wait_for_workers(found, wait)
+    if wait:
+        wait_until_current(found, wait)
     report = verify_store(found, schema=schema, n_segments=segments)
     if is_json:
         print_json(report.to_dict())
@@ -70,15 +69,6 @@ def verify(schema: str | None, segments: int, wait: float, is_json: bool) -> Non
         say(report)
     if not report.is_clean:
         sys.exit(1)
-
-
-def wait_for_workers(found: Deployment, wait_s: float) -> None:
-    """Return when the store is at the end of the log, or raise when time is up."""
-    until_s = time.monotonic() + wait_s
-    while wait_s and (behind := sum(row["lag"] for row in lag_rows(found))):
-        if time.monotonic() > until_s:
-            raise StoreBusyError(f"the workers are still {behind:,} messages behind after {wait_s:.0f} s", wait_s)
-        time.sleep(0.2)
 
 
 def say(report: Report) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
 import sys
-import time
 from collections import Counter
 from types import FrameType
 from typing import Any
@@ -19,6 +19,7 @@ from soma.state.instant import to_iso
 from soma_export.cli.options import deployment
 from soma_export.database import migrations
 from soma_export.intake import Accepted, take_in
+from soma_export.lag import lag_of
 from soma_export.telemetry import HealthServer, JsonLines, Metrics
 from soma_export.wiring import Deployment
 from soma_export.worker import WorkerOptions
@@ -60,6 +61,7 @@ def run_workers(
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    gc.set_threshold(100_000)  # a batch makes many values and no cycles: looking for some costs a third of the time
     metrics = Metrics(only)
     worker = found.worker(
         options=WorkerOptions(batch_max=batch, ready_lag=ready_lag, max_skew_s=found.settings.max_skew_s),
@@ -92,12 +94,10 @@ def say_what_waits(found: Deployment) -> None:
     topic = found.log.required(found.topics.events)
     registrations = found.registrations()
     registrations.refresh()
-    bounds = found.log.bounds(topic)
-    with found.database() as store:
-        cursors = dict(cursors_of(store, found, topic.topic_id))
-    starts = {partition: cursors.get(partition, low) for partition, (low, _) in bounds.items()}
+    waiting = lag_of(found)
+    starts, ends = {row.partition: row.position for row in waiting}, {row.partition: row.end for row in waiting}
     counted: Counter[str] = Counter()
-    for message in found.log.read(topic, starts, {partition: high for partition, (_, high) in bounds.items()}):
+    for message in found.log.read(topic, starts, ends):
         item = take_in(message, found.codec, registrations.get, found.settings.max_skew_s)
         if isinstance(item, Accepted):
             counted[item.event.type] += 1
@@ -113,46 +113,15 @@ def say_what_waits(found: Deployment) -> None:
 @as_json
 def lag(is_json: bool) -> None:
     """Print how far the store is behind the log, for each partition: messages, and seconds."""
-    rows = lag_rows(deployment())
+    rows = lag_of(deployment())
     if is_json:
-        print_json(rows)
+        print_json([row.to_dict() for row in rows])
         return
     click.echo("partition    position         end         lag     delay")
     for row in rows:
-        delay = "-" if row["delay_s"] is None else f"{row['delay_s']:,.1f} s"
-        click.echo(f"{row['partition']:>9}{row['position']:>12,}{row['end']:>12,}{row['lag']:>12,}{delay:>10}")
-    click.echo(f"{'all':>9}{'':>24}{sum(row['lag'] for row in rows):>12,}")
-
-
-def lag_rows(found: Deployment) -> list[dict[str, Any]]:
-    """Return the lag of every partition; the delay is the age of the first message that waits."""
-    topic = found.log.required(found.topics.events)
-    bounds = found.log.bounds(topic)
-    with found.database() as store:
-        cursors = dict(cursors_of(store, found, topic.topic_id))
-    rows = []
-    for partition, (low, high) in bounds.items():
-        position = cursors.get(partition, low)
-        waiting = next(found.log.read(topic, {partition: position}, {partition: high}), None)
-        rows.append(
-            {
-                "partition": partition,
-                "position": position,
-                "end": high,
-                "lag": max(0, high - position),
-                "delay_s": None if waiting is None else round(max(0.0, time.time() - waiting.appended_s), 3),
-            }
-        )
-    return rows
-
-
-def cursors_of(store: Any, found: Deployment, topic_id: str) -> list[tuple[int, int]]:
-    """Return the partitions and positions of the group's cursors."""
-    rows: list[tuple[int, int]] = store.execute(
-        "SELECT partition, next_offset FROM cursors WHERE consumer_group = %s AND topic_id = %s",
-        [found.group, topic_id],
-    ).fetchall()
-    return rows
+        delay = "-" if row.delay_s is None else f"{row.delay_s:,.1f} s"
+        click.echo(f"{row.partition:>9}{row.position:>12,}{row.end:>12,}{row.lag:>12,}{delay:>10}")
+    click.echo(f"{'all':>9}{'':>24}{sum(row.lag for row in rows):>12,}")
 
 
 @click.command()

@@ -12,7 +12,7 @@ from soma.state.record import MemoryRecord
 from soma.state.stored import Stored, StoredMemory, Tombstone
 from soma_export.contract.message import Position
 
-__all__ = ["COLUMNS", "READ_COLUMNS", "row_of", "stored_of"]
+__all__ = ["COLUMNS", "READ_COLUMNS", "TYPES", "dumps", "row_of", "stored_of"]
 
 TYPES: Final[Mapping[str, str]] = {
     "namespace": "text",
@@ -49,6 +49,9 @@ READ_COLUMNS: Final = ", ".join(f'm."{name}"' for name in COLUMNS)
 
 OF_RECORD: Final = COLUMNS[6:18]
 
+dumps: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+"""From a JSON value to text, for a column of type jsonb."""
+
 
 def row_of(namespace: str, id: UUID, stored: Stored, position: Position) -> tuple[Any, ...]:
     """Return the row of one memory, a value for each of `COLUMNS`.
@@ -71,7 +74,7 @@ def row_of(namespace: str, id: UUID, stored: Stored, position: Position) -> tupl
     return (
         *place,
         record.coordinate,
-        json.dumps(record.payload, ensure_ascii=False),
+        dumps(record.payload),
         record.memory_type.value,
         record.timestamp,
         record.importance,
@@ -81,7 +84,7 @@ def row_of(namespace: str, id: UUID, stored: Stored, position: Position) -> tupl
         record.expires_at,
         record.embedding,
         record.model_revision,
-        json.dumps(record.extras, ensure_ascii=False) if record.extras else "{}",
+        dumps(record.extras) if record.extras else "{}",
         stored.trace.at_s,
         stored.trace.values,
         stored.n_recalls,

@@ -17,7 +17,7 @@ from soma.state.serialization import event_from_dict
 from soma.state.stored import Stored, evolve, evolve_link
 from soma_export.contract.message import Position
 from soma_export.intake import Accepted, Poison
-from soma_export.projections.kv_rows import COLUMNS, READ_COLUMNS, TYPES, row_of, stored_of
+from soma_export.projections.kv_rows import COLUMNS, READ_COLUMNS, TYPES, dumps, row_of, stored_of
 
 __all__ = ["SWAP_LOCK", "Batch", "CursorMovedError", "KVWriter", "Written"]
 
@@ -263,7 +263,7 @@ class KVWriter:
         if made:
             with self._connection.cursor() as cursor, cursor.copy(f"COPY memories ({names}) FROM STDIN") as copy:
                 for row in made:
-                    copy.write_row([list(value) if isinstance(value, tuple) else value for value in row])
+                    copy.write_row([_array(value) if isinstance(value, tuple) else value for value in row])
         if changed:
             typed = ", ".join(f'"{name}" {kind}' for name, kind in TYPES.items())
             assigned = ", ".join(f'"{name}" = r."{name}"' for name in COLUMNS[2:])
@@ -386,8 +386,15 @@ def _event(event_id: UUID, kind: str, cause_id: UUID | None, body: dict[str, Any
     return event_from_dict({"id": event_id, "type": kind, "at": body["at"], "cause_id": cause_id, "data": data})
 
 
+def _array(values: tuple[Any, ...]) -> str | list[Any]:
+    """Return numbers as Postgres writes an array; the driver knows how to quote the rest."""
+    return "{" + ",".join(map(repr, values)) + "}" if values and isinstance(values[0], float) else list(values)
+
+
 def _body(item: Accepted) -> str:
-    return json.dumps(item.fields, ensure_ascii=False, allow_nan=False)
+    """Return the body as JSON: the message's own bytes, where they are that."""
+    value = item.message.value or b""
+    return value.decode("utf-8") if value.startswith(b"{") else dumps(item.fields)
 
 
 def _json_row(row: Sequence[Any]) -> str:
