@@ -203,11 +203,17 @@ class Log:
             consumer.close()
 
     def _bounds(self, consumer: Consumer, name: str, partition: int) -> tuple[int, int]:
-        try:
-            low, high = consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=self._timeout_s)
-        except KafkaException as error:
-            raise unreachable(self._settings, error.args[0].str()) from error
-        return low, high
+        until_s = time.monotonic() + self._timeout_s
+        while True:
+            left_s = until_s - time.monotonic()
+            try:
+                low, high = consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=max(0.1, left_s))
+            except KafkaException as error:
+                if left_s <= 0 or not error.args[0].retriable():
+                    raise unreachable(self._settings, error.args[0].str()) from error
+                time.sleep(0.1)  # a broker that has just started does not know yet that it leads
+            else:
+                return low, high
 
 
 def as_message(delivered: Delivered, topic_id: str) -> Message:

@@ -42,6 +42,7 @@ class Metrics:
     def __init__(self, projection: str) -> None:
         self.registry = CollectorRegistry()
         self._projection = projection
+        self._told: set[int] = set()
         self.events = self._counter("soma_events", "effect")
         self.dead_letters = self._counter("soma_dead_letters", "stage")
         self.batches = self._counter("soma_batches", "outcome")
@@ -64,9 +65,11 @@ class Metrics:
 
     def set_lag(self, by_partition: dict[int, int]) -> None:
         """Set the lag of the own partitions, and forget those of others."""
-        self._lag.clear()
         for partition, lag in by_partition.items():
             self._lag.labels(self._projection, str(partition)).set(lag)
+        for partition in self._told - by_partition.keys():
+            self._lag.remove(self._projection, str(partition))
+        self._told = set(by_partition)
 
     def text(self) -> bytes:
         """Return everything in Prometheus's text format."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
 
+from soma_export.contract.avro import AvroFormat, ConfluentRegistry
 from soma_export.contract.codec import Codec, JsonFormat
 from soma_export.contract.topics import Topics
 from soma_export.database import Connection, connect, require_migrated
@@ -53,8 +54,6 @@ class Deployment:
         """Writes what the settings name, and reads both formats where a registry is configured."""
         formats: list[Any] = [JsonFormat()]
         if self.settings.schema_registry is not None:
-            from soma_export.contract.avro import AvroFormat, ConfluentRegistry
-
             formats.append(AvroFormat(ConfluentRegistry(self.settings.schema_registry)))
         if self.settings.event_format == "avro":
             formats.reverse()

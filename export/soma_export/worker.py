@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from soma.errors import NotFoundError, StoreBusyError, StoreError
+from soma.errors import NotFoundError, StoreError
 from soma.state.events import NamespaceRegistered
 from soma_export.contract.codec import Codec
 from soma_export.contract.message import Message
@@ -198,7 +198,6 @@ class Worker:
         messages = source.poll(self._options.batch_max, self._options.poll_s)
         started_s = self._turned_s = time.monotonic()
         if messages:
-            self._checked_s = started_s
             self._metrics.batch_events.observe(len(messages))
             self._write(source, self._taken(source, messages))
             self._metrics.batch_seconds.observe(time.monotonic() - started_s)
@@ -207,7 +206,7 @@ class Worker:
             self._tell(source)
         if started_s - self._checked_s > CHECK_S:
             self._checked_s = started_s
-            self._check()
+            self._check(source)
 
     def _taken(self, source: GroupSource, messages: Sequence[Message]) -> list[_Due]:
         """Take in what belongs to a partition of ours."""
@@ -382,9 +381,16 @@ class Worker:
         """Another worker has written here: go on where the store stands."""
         positions = self._until_it_works("the cursors", lambda: self._cursors(list(batch.starts)))
         if positions is not None:
-            _tell(logging.INFO, "cursor moved", expected=dict(batch.starts), found=positions)
-            self._next.update({number: offset for number, offset in positions.items() if number in self._next})
-            self._seek(source, list(positions))
+            self._follow(source, positions)
+            self._seek(source, list(batch.starts))  # the whole batch is void, also where the cursor stood well
+
+    def _follow(self, source: GroupSource, positions: Mapping[int, int]) -> None:
+        """Go on where the store stands, in the partitions where that is not where this worker left it."""
+        moved = {number: offset for number, offset in positions.items() if self._next.get(number, offset) != offset}
+        if moved:
+            _tell(logging.INFO, "cursor moved", expected={n: self._next[n] for n in moved}, found=moved)
+            self._next.update(moved)
+            self._seek(source, list(moved))
 
     # -- what it knows -----------------------------------------------------------------------------------------
 
@@ -397,17 +403,26 @@ class Worker:
         self._registrations.refresh()
         self._projection.register(list(self._registrations.events.values()))
 
-    def _check(self) -> None:
-        """In silence, ask whether Kafka answers, and whether the topic is still the same one."""
+    def _check(self, source: GroupSource) -> None:
+        """Ask whether the servers answer, the topic is still the same one, and the store is where it was left.
+
+        Tables that a replay has put in the place of others stand further back, and a partition in which nothing
+        happens would not notice.
+        """
+        if not self._next:
+            return
         try:
             found = self._log.required(self._topic, timeout_s=CHECK_S)
-        except StoreBusyError as error:
+            positions = self._projection.positions(self._topic_id, dict.fromkeys(self._next, 0))
+        except Exception as error:
+            if classify(error) is Fault.FATAL:
+                raise
             self._trouble = _first_line(error)
             return
-        if self._next:
-            self._trouble = None
-            if found.topic_id != self._topic_id:
-                raise StoreError(f"{self._topic} was made again: start the worker anew, to read it from its beginning")
+        self._trouble = None
+        if found.topic_id != self._topic_id:
+            raise StoreError(f"{self._topic} was made again: start the worker anew, to read it from its beginning")
+        self._follow(source, positions)
 
     def _tell(self, source: GroupSource) -> None:
         self._seek(source, [number for number in self._next if number not in self._fetched])

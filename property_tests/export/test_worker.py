@@ -270,9 +270,10 @@ def test_health_is_answered_over_http(deployment: Deployment) -> None:
             caught_up(deployment)
             assert json.loads(get(server, "/healthz")[1]) == {"ok": True}
             until(lambda: get(server, "/readyz")[0] == 200, "not ready")
+            told = 'soma_lag_messages{partition="0",projection="kv"} 0.0'
+            until(lambda: told in get(server, "/metrics")[1], "the lag is not told")
             text = get(server, "/metrics")[1]
             assert [name for name in CATALOGUE if name not in text and name != "soma_dead_letters_total"] == []
-            assert 'soma_lag_messages{partition="0",projection="kv"} 0.0' in text
             assert get(server, "/nothing")[0] == 404
         finally:
             server.close()

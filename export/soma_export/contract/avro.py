@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
 from io import BytesIO
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -32,6 +32,7 @@ __all__ = ["AvroFormat", "ConfluentRegistry", "SchemaRegistry", "avro_schemas", 
 
 NAMESPACE: Final = "soma.events"
 EXTRAS: Final = "extras"
+UNKNOWN_ID: Final = 40403  # what a registry calls an id that it has not given
 HEADER: Final = struct.Struct(">BI")
 PRIMITIVES: Final[Mapping[Any, Any]] = {
     UUID: {"type": "string", "logicalType": "uuid"},
@@ -41,26 +42,14 @@ PRIMITIVES: Final[Mapping[Any, Any]] = {
     bool: "boolean",
     FrozenDict: "string",  # JSON
 }
-UNREADABLE: Final = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    SchemaResolutionError,
-    StopIteration,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-"""What fastavro raises for bytes that do not fit the schema."""
+UNREADABLE: Final = (ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError)
+"""What fastavro raises for bytes or schemas that do not fit, beside errors of its own."""
 
 Answer = TypeVar("Answer")
 
 
 class SchemaRegistry(Protocol):
-    """Gives schemas their ids, and schemas for ids."""
+    """Gives schemas their ids, and schemas for ids; `StoreBusyError` where it does not answer."""
 
     def register(self, subject: str, schema: str) -> int:
         """Return the id of a schema under a subject, the same for the same schema; make it known if it is new."""
@@ -82,9 +71,8 @@ def subject_of(event_type: str) -> str:
     Returns
     -------
     str
-        ``memory.events-<event type>``. As in Confluent's TopicRecordNameStrategy several types share one topic and
-        evolve apart; the topic has no prefix here and the record's name is the event's type, so that all deployments
-        of a registry agree on it.
+        ``memory.events-<event type>``: as in Confluent's TopicRecordNameStrategy, so that the types of one topic
+        evolve apart; but without the topic's prefix, so that deployments share it.
 
     Examples
     --------
@@ -143,15 +131,14 @@ class AvroFormat:
         ------
         SerializationError
             For a field that is missing or of another kind, or a body that is too large.
-        ConfigurationError
-            If the registry refuses the schema.
-        StoreBusyError
-            If the registry does not answer.
+        ConfigurationError, StoreBusyError
+            If the registry refuses the schema, or does not answer.
         """
         row = _to_row(_shape(event_type), fields, event_type)
         if event_type not in self._ids:
             text = json.dumps(self._schemas[event_type], ensure_ascii=False)
-            self._ids[event_type] = self._registry.register(subject_of(event_type), text)
+            id = self._registry.register(subject_of(event_type), text)
+            self._ids[event_type], self._writers[id] = id, self._parsed[event_type]
         buffer = BytesIO()
         buffer.write(HEADER.pack(0, self._ids[event_type]))
         fastavro.schemaless_writer(buffer, self._parsed[event_type], row, disable_tuple_notation=True)
@@ -172,11 +159,10 @@ class AvroFormat:
         if len(data) < HEADER.size or data[0] != 0:
             raise SerializationError(f"the body of {event_type} does not begin with byte 0 and the id of a schema")
         writer = self._writer(HEADER.unpack_from(data)[1])
+        if writer is reader:
+            return _from_row(shape, _read(data, writer, None, event_type), event_type)
         row = _read(data, writer, reader, event_type)
-        fields = _from_row(shape, row, event_type)
-        if writer != reader:
-            fields |= _newer_fields(data, writer, reader, event_type)
-        return fields
+        return _newer_fields(data, writer, reader, event_type) | _from_row(shape, row, event_type)
 
     def _writer(self, id: int) -> Any:
         if id not in self._writers:
@@ -185,9 +171,13 @@ class AvroFormat:
             except NotFoundError:
                 raise SerializationError(f"the registry has no schema with the id {id}, which the body names") from None
             try:
-                self._writers[id] = fastavro.parse_schema(_physical(json.loads(text)))
+                parsed: Any = fastavro.parse_schema(_physical(json.loads(text)))
+                if not isinstance(parsed, dict) or parsed["type"] != "record":
+                    raise TypeError("it describes something else")
             except (SchemaParseException, UnknownType, *UNREADABLE) as error:
-                raise SerializationError(f"the schema with the id {id} is not Avro: {error!r:.120}") from error
+                raise SerializationError(f"the schema with the id {id} is no Avro record: {error!r:.120}") from error
+            ours = [known for known in self._parsed.values() if known == parsed]
+            self._writers[id] = ours[0] if ours else parsed
         return self._writers[id]
 
 
@@ -207,30 +197,22 @@ class ConfluentRegistry:
     ------
     ConfigurationError
         For an address that cannot be used; from a request, if the registry refuses the schema or the caller.
-    StoreBusyError
-        From a request, if the registry does not answer.
-    StoreError
-        From a request, if it answers something else.
+    StoreBusyError, StoreError
+        From a request, if the registry does not answer, or answers something else.
     """
 
     def __init__(self, url: str, *, timeout_s: float = 10.0, max_retries: int = 2) -> None:
         from confluent_kafka.schema_registry import SchemaRegistryClient  # noqa: PLC0415 - only who uses it pays for it
 
-        # what is shown of an address is without the password that it may hold
-        self._shown = ", ".join(urlsplit(one.strip()).netloc.rpartition("@")[2] for one in url.split(","))
         options = {"timeout": timeout_s, "max.retries": max_retries, "retries.wait.ms": 100}
         try:
+            addresses = [urlsplit(one.strip()) for one in url.split(",")]
+            # without the password that an address may hold
+            self._shown = ", ".join(f"{one.hostname}:{one.port}" for one in addresses)
             self._client = SchemaRegistryClient({"url": url, **options})
         except (TypeError, ValueError):
-            raise ConfigurationError(
-                f"the schema registry's address {self._shown!r} cannot be used", "write it as http://host:port"
-            ) from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+            problem = "the schema registry's address cannot be used"
+            raise ConfigurationError(problem, "write it as http://host:port") from None
 
     def close(self) -> None:
         """Close the connections."""
@@ -249,35 +231,31 @@ class ConfluentRegistry:
         """Return the schema of an id, or raise `NotFoundError`."""
         found = self._ask(id, lambda: self._client.get_schema(id)).schema_str
         if not isinstance(found, str):
+            self._client.clear_caches()  # type: ignore[no-untyped-call] # or the same would be said again
             raise StoreError(f"the schema registry at {self._shown} answered no schema for {id}: is it a registry?")
         return found
 
     def _ask(self, key: object, request: Callable[[], Answer]) -> Answer:
         from confluent_kafka.schema_registry.error import SchemaRegistryError  # noqa: PLC0415 - as above
-        from httpx import TransportError  # noqa: PLC0415 - as above
 
+        where = f"the schema registry at {self._shown}"
         try:
             return request()
         except SchemaRegistryError as error:
-            said = f"the schema registry at {self._shown} answered {key} with {error}"
-            if error.http_status_code == 404:
+            said, status = f"{where} answered {key} with {error}", error.http_status_code
+            if error.error_code == UNKNOWN_ID:  # 404 alone may be another server's
                 raise NotFoundError("schema", key, said) from error
-            if error.http_status_code in (401, 403):
-                raise ConfigurationError(
-                    said, "set SOMA_SCHEMA_REGISTRY_URL to http://name:password@host:port"
-                ) from error
-            if error.http_status_code in (409, 422):
-                hint = "register a schema that is compatible with the versions before it, or upgrade soma"
-                raise ConfigurationError(said, hint) from error
-            if error.http_status_code == 429 or error.http_status_code >= 500:
+            if status in (401, 403):
+                raise ConfigurationError(said, "give its address as http://name:password@host:port") from error
+            if status in (409, 422):
+                raise ConfigurationError(said, "the schema must be compatible with its earlier versions") from error
+            if status == 429 or status >= 500:
                 raise StoreBusyError(said, retry_after_s=1.0) from error
-            raise StoreError(said) from error
-        except TransportError as error:
-            said = f"the schema registry at {self._shown} does not answer: {error!r:.120}"
-            raise StoreBusyError(said, retry_after_s=1.0) from error
+            raise StoreError(f"{said}: is it a registry?") from error
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            said = f"the schema registry at {self._shown} answered {key} with something else: {error!r:.120}"
-            raise StoreError(said) from error
+            raise StoreError(f"{where} answered {key} with something else: {error!r:.120}") from error
+        except Exception as error:  # of an HTTP library that the client's version chooses
+            raise StoreBusyError(f"{where} does not answer: {error!r:.120}", retry_after_s=1.0) from error
 
 
 def _record(shape: Shape) -> dict[str, Any]:
@@ -344,30 +322,28 @@ def _to_row(shape: Shape, fields: Mapping[str, Any], where: str) -> dict[str, An
             value = _to_avro(field.kind, value, f"{where}: {field.name}")
         row[field.name] = value
     if rest and not shape.is_open:
-        raise SerializationError(f"{where} has the unknown field {min(rest)!r}")
-    if rest:
-        row[EXTRAS] = _to_text(rest, where)
-    return row
+        raise SerializationError(f"{where} has the unknown field {next(iter(rest))!r}")
+    return {**row, EXTRAS: _to_text(rest, where)} if rest else row
 
 
 def _to_avro(kind: Any, value: Any, where: str) -> Any:
+    if kind is float and type(value) is float and math.isfinite(value):
+        return value
+    if kind in (int, float) and type(value) is int and abs(value) <= MAX_INTEGER:
+        return kind(value)
+    if kind in (str, UUID) and isinstance(value, str):
+        return require_text(value, where)
+    if kind is bool and type(value) is bool:
+        return value
+    if kind is FrozenDict and isinstance(value, Mapping):
+        return _to_text(value, where)
     if isinstance(kind, Shape) and isinstance(value, Mapping):
         return _to_row(kind, value, where)
     if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
         item = typing.get_args(kind)[0]
         return [_to_avro(item, one, where) for one in value]
-    if kind is FrozenDict and isinstance(value, Mapping):
-        return _to_text(value, where)
-    if kind in (str, UUID) and isinstance(value, str):
-        return require_text(value, where)
-    if kind is float and type(value) is float and math.isfinite(value):
-        return value
-    if kind in (int, float) and type(value) is int and abs(value) <= MAX_INTEGER:
-        return kind(value)
-    if kind is bool and type(value) is bool:
-        return value
     if isinstance(kind, type) and issubclass(kind, Enum) and value in [member.value for member in kind]:
-        return str(value)
+        return value
     raise SerializationError(f"{where} holds {value!r:.60}, which its place in the Avro schema cannot carry exactly")
 
 
@@ -382,11 +358,10 @@ def _read(data: bytes, writer: Any, reader: Any, event_type: str) -> dict[str, A
     buffer.seek(HEADER.size)
     try:
         row = fastavro.schemaless_reader(buffer, writer, reader)
-    except UNREADABLE as error:
+    except (SchemaResolutionError, struct.error, *UNREADABLE) as error:
         raise SerializationError(f"the body of {event_type} cannot be read as Avro: {error!r:.160}") from error
-    if buffer.tell() != len(data):
-        left = len(data) - buffer.tell()
-        raise SerializationError(f"the body of {event_type} has {left} bytes after its end")
+    if (n_left := len(data) - buffer.tell()) != 0:
+        raise SerializationError(f"the body of {event_type} has {n_left} bytes after its end")
     if not isinstance(row, dict):
         raise SerializationError(f"the body of {event_type} is not an Avro record")
     return row
@@ -397,40 +372,29 @@ def _from_row(shape: Shape, row: Mapping[str, Any], where: str) -> dict[str, Any
     for field in shape.fields:
         value = row[field.name]
         if value is not None:
-            fields[field.name] = _from_avro(field.kind, value, f"{where}: {field.name}")
+            fields[field.name] = _to_json(field.kind, value, f"{where}: {field.name}")
         elif field.is_required:
             fields[field.name] = None
-    extras = row.get(EXTRAS)
-    if extras is None:
-        return fields
-    rest = _from_text(extras, f"{where}: {EXTRAS}")
-    twice = fields.keys() & rest.keys()
-    if twice:
+    rest = {} if row.get(EXTRAS) is None else _to_json(FrozenDict, row[EXTRAS], f"{where}: {EXTRAS}")
+    if twice := fields.keys() & rest.keys():
         raise SerializationError(f"{where} holds {min(twice)!r} twice, in its place and in {EXTRAS}")
     return fields | rest
 
 
-def _from_avro(kind: Any, value: Any, where: str) -> Any:
+def _to_json(kind: Any, value: Any, where: str) -> Any:
     if isinstance(kind, Shape):
         return _from_row(kind, value, where)
-    return _from_text(value, where) if kind is FrozenDict else value
-
-
-def _from_text(text: str, where: str) -> dict[str, Any]:
-    value = canonical_json.loads(text)
-    if not isinstance(value, dict):
+    if kind is not FrozenDict:
+        return value
+    found = canonical_json.loads(value)
+    if not isinstance(found, dict):
         raise SerializationError(f"{where} must be a JSON object")
-    return value
+    return found
 
 
 def _newer_fields(data: bytes, writer: Any, reader: Any, event_type: str) -> dict[str, Any]:
     """Return the fields that only the writer's schema names: Avro would drop them, and the contract keeps them."""
     ours = {name for field in reader["fields"] for name in (field["name"], *field.get("aliases", ()))}
-    if {field["name"] for field in writer["fields"]} <= ours:
-        return {}
-    row = _read(data, writer, None, event_type)
-    return {
-        name: freeze(value, f"{event_type}: {name}")
-        for name, value in row.items()
-        if name not in ours and value is not None
-    }
+    newer = [field["name"] for field in writer["fields"] if field["name"] not in ours]
+    row = _read(data, writer, None, event_type) if newer else {}
+    return {name: freeze(row[name], f"{event_type}: {name}") for name in newer if row[name] is not None}
