@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from soma.errors import InvalidParameterError, SomaError
+from soma.errors import InvalidParameterError, SomaError, StoreError
 from soma.state.events import Event, MemoryCreated, MemoryUpdated, NamespaceRegistered
 from soma.state.namespace import Namespace
 from soma.state.stored import admit
@@ -92,12 +92,19 @@ def take_in(
     Accepted or Poison
         Never an exception for what the message holds.
 
+    Raises
+    ------
+    StoreError
+        If a server that must be asked, for a schema or a registration, does not answer: no fault of the message.
+
     Notes
     -----
     Laws: ``property_tests/export/test_intake.py``.
     """
     try:
         event, fields = codec.decode(message)
+    except StoreError:
+        raise
     except SomaError as error:
         return Poison(message, "decode", str(error))
     try:
@@ -106,6 +113,8 @@ def take_in(
         namespace = registration(event.key[0])
         admit(event, namespace)
         _not_from_the_future(event, message.appended_s + max_skew_s)
+    except StoreError:
+        raise
     except SomaError as error:
         return Poison(message, "admit", str(error))
     assert namespace is not None  # noqa: S101 - admit has refused the event otherwise; for the type checker

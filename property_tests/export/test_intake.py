@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
 from uuid import UUID
 
 import pytest
@@ -9,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from property_tests.export.contract.test_codec import CODEC, GONE, message_of
+from soma.errors import StoreBusyError
 from soma.math.coordinates import Frame
 from soma.state.events import Event, MemoryCreated, MemoryRecalled, NamespaceRegistered
 from soma.state.namespace import Namespace
 from soma.state.record import MemoryRecord
 from soma.testing.strategies import events
+from soma_export.contract import Codec, JsonFormat
 from soma_export.intake import Accepted, Poison, take_in
 
 PLANE = {name: Namespace(name, 2) for name in ("lab", "field")}
@@ -66,6 +69,19 @@ def test_a_coordinate_outside_the_frame_is_poison() -> None:
     taken = take_in(message_of(created(coordinate=[0.5, 7.0])), CODEC, {"lab": framed}.get, 300.0)
     assert isinstance(taken, Poison)
     assert "frame" in taken.reason or "lie in" in taken.reason
+
+
+def test_a_server_that_is_away_is_no_fault_of_the_message() -> None:
+    def away(*_: object) -> NoReturn:
+        raise StoreBusyError("the log is away", 1.0)
+
+    class Away(JsonFormat):
+        decode = away
+
+    with pytest.raises(StoreBusyError):
+        take_in(message_of(created()), CODEC, away, 300.0)
+    with pytest.raises(StoreBusyError):
+        take_in(message_of(created()), Codec(Away()), PLANE.get, 300.0)
 
 
 def test_a_time_within_the_skew_is_accepted() -> None:

@@ -6,6 +6,7 @@ import click
 
 from soma_export.cli.letters import dead_letters
 from soma_export.cli.rebuild import replay, verify
+from soma_export.cli.schema import schema
 from soma_export.cli.setup import init, migrate
 from soma_export.cli.stack import down, up
 from soma_export.cli.workers import lag, run_workers, status
@@ -21,5 +22,5 @@ def export() -> None:
     """
 
 
-for command in (up, down, init, migrate, run_workers, status, lag, replay, verify, dead_letters):
+for command in (up, down, init, migrate, schema, run_workers, status, lag, replay, verify, dead_letters):
     export.add_command(command)
