@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from soma.errors import InvalidParameterError, SomaError, StoreError
+from soma.errors import InvalidParameterError, NotFoundError, SerializationError
 from soma.state.events import Event, MemoryCreated, MemoryUpdated, NamespaceRegistered
 from soma.state.namespace import Namespace
 from soma.state.stored import admit
 from soma_export.contract.codec import Codec
 from soma_export.contract.message import Message, Position
 
-__all__ = ["Accepted", "Poison", "Taken", "take_in"]
+__all__ = ["FAULTS_OF_A_MESSAGE", "Accepted", "Poison", "Taken", "take_in"]
+
+FAULTS_OF_A_MESSAGE: Final = (InvalidParameterError, NotFoundError, SerializationError)
+"""Anything else is the fault of a server or of the set-up, and condemns no message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def take_in(
 
     Raises
     ------
-    StoreError
+    StoreError, ConfigurationError
         If a server that must be asked, for a schema or a registration, does not answer: no fault of the message.
 
     Notes
@@ -103,9 +106,7 @@ def take_in(
     """
     try:
         event, fields = codec.decode(message)
-    except StoreError:
-        raise
-    except SomaError as error:
+    except FAULTS_OF_A_MESSAGE as error:
         return Poison(message, "decode", str(error))
     try:
         if isinstance(event, NamespaceRegistered):
@@ -113,9 +114,7 @@ def take_in(
         namespace = registration(event.key[0])
         admit(event, namespace)
         _not_from_the_future(event, message.appended_s + max_skew_s)
-    except StoreError:
-        raise
-    except SomaError as error:
+    except FAULTS_OF_A_MESSAGE as error:
         return Poison(message, "admit", str(error))
     assert namespace is not None  # noqa: S101 - admit has refused the event otherwise; for the type checker
     return Accepted(message, event, namespace, fields)

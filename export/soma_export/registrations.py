@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from soma.errors import SomaError
 from soma.state.events import NamespaceRegistered
 from soma.state.namespace import Namespace
 from soma_export.contract.codec import Codec
 from soma_export.contract.message import Position
+from soma_export.intake import FAULTS_OF_A_MESSAGE
 from soma_export.log import Log
 
 __all__ = ["Registrations"]
@@ -59,7 +59,7 @@ class Registrations:
         for message in self._log.read(topic, {0: start}, {0: end}):
             try:
                 event, _ = self._codec.decode(message)
-            except SomaError as error:
+            except FAULTS_OF_A_MESSAGE as error:
                 self.refused[message.position] = str(error)
                 continue
             if not isinstance(event, NamespaceRegistered):

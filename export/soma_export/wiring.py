@@ -44,6 +44,16 @@ class Deployment:
         self.settings = settings
         self.topics = Topics(settings.topic_prefix)
 
+    @cached_property
+    def _registry(self) -> ConfluentRegistry | None:
+        address = self.settings.schema_registry
+        return None if address is None else ConfluentRegistry(address)
+
+    def close(self) -> None:
+        """Release the connection to the schema registry, the one that a deployment itself keeps."""
+        if self._registry is not None:
+            self._registry.close()
+
     @property
     def group(self) -> str:
         """The consumer group of the KVWriter, which also names its cursors."""
@@ -53,8 +63,8 @@ class Deployment:
     def codec(self) -> Codec:
         """Writes what the settings name, and reads both formats where a registry is configured."""
         formats: list[Any] = [JsonFormat()]
-        if self.settings.schema_registry is not None:
-            formats.append(AvroFormat(ConfluentRegistry(self.settings.schema_registry)))
+        if self._registry is not None:
+            formats.append(AvroFormat(self._registry))
         if self.settings.event_format == "avro":
             formats.reverse()
         return Codec(*formats)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from property_tests.export.contract.test_avro import serving
 from property_tests.export.running import (
     LAB,
     caught_up,
@@ -50,6 +52,28 @@ def test_every_event_takes_effect_once_and_the_store_equals_the_fold(deployment:
     assert report.n_messages == len(told) + 150
     assert count(deployment, "memories", "deleted_at IS NULL") == 80
     assert f'soma_events_total{{effect="duplicate",projection="kv"}} {150.0}' in metrics.text().decode()
+
+
+def test_avro_and_json_stand_side_by_side_in_one_log(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving() as registry:
+        binary = Deployment(replace(deployment.settings, event_format="avro", schema_registry=registry.url))
+        register(binary)
+        publish(binary, story(40))
+        publish(Deployment(replace(binary.settings, event_format="json")), story(40))
+        with working(binary) as worker:
+            report = caught_up(binary)
+            assert (report.is_clean, report.n_memories) == (True, 80)
+            registry.failure = (503, b"")  # what was asked for once is known
+            publish(binary, story(10))
+            assert caught_up(binary).n_memories == 90
+        with working(Deployment(binary.settings)) as worker:  # and this one knows nothing yet
+            publish(binary, story(10))
+            until(lambda: "registry" in (worker.is_ready() or ""), "the worker does not say what it waits for")
+            registry.failure = None
+            assert caught_up(binary).is_clean
+        binary.close()
+    assert not find(deployment)
 
 
 def test_workers_share_the_partitions_and_take_over_from_each_other(deployment: Deployment) -> None:
