@@ -137,7 +137,7 @@ def find(
             Position(*row[:3]),
             row[3],
             row[4],
-            tuple((name, base64.b64decode(value)) for name, value in row[5]),
+            tuple((base64.b64decode(name).decode(), base64.b64decode(value)) for name, value in row[5]),
             *row[6:],
         )
         for row in rows

@@ -245,7 +245,7 @@ class Worker:
                 break
             except Exception as error:
                 fault = classify(error)
-                if fault is Fault.FATAL:
+                if fault is Fault.FATAL or (fault is Fault.PERMANENT and _is_poison(due)):
                     raise
                 if fault is Fault.PERMANENT:
                     if len(due) > 1:
@@ -432,6 +432,11 @@ class Worker:
         self._metrics.set_lag(self._lag)
         if not sum(self._lag.values()):
             self._metrics.delay.set(0)
+
+
+def _is_poison(due: Sequence[_Due]) -> bool:
+    """Return whether all that is left is one dead letter, which cannot be diverted once more."""
+    return len(due) == 1 and isinstance(due[0].taken, Poison)
 
 
 def _first_line(error: Exception) -> str:

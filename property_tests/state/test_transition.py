@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from soma import MinimalSoma, apply, fold, state_hash
-from soma.errors import NotFoundError
+from soma.errors import InvalidParameterError, NotFoundError
 from soma.state.events import Event, MemoryCreated, MemoryRecalled, MemoryUpdated, NamespaceRegistered
 from soma.state.namespace import Namespace
 from soma.state.stored import EffectKind, StoredMemory, Tombstone, admit
@@ -154,3 +156,9 @@ def test_a_namespace_is_registered_once() -> None:
     first = NamespaceRegistered(event_id=IDS[0], at_s=0, registration=Namespace("lab", dimension=2))
     second = NamespaceRegistered(event_id=IDS[1], at_s=1, registration=Namespace("lab", dimension=3))
     assert fold([first, second]).namespaces["lab"].dimension == 2
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, 1.7e308, float("inf"), float("nan")])
+def test_a_weight_whose_sums_would_not_stay_finite_is_refused(weight: float) -> None:
+    with pytest.raises(InvalidParameterError, match="weight"):
+        MemoryRecalled(event_id=UUID(int=1), at_s=0, namespace="lab", id=UUID(int=2), weight=weight)

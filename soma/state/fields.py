@@ -17,6 +17,7 @@ from soma.errors import InvalidParameterError
 __all__ = [
     "MAX_DIMENSION",
     "MAX_EMBEDDING",
+    "MAX_WEIGHT",
     "MemoryType",
     "as_importance",
     "as_label",
@@ -32,6 +33,7 @@ __all__ = [
 MAX_DIMENSION: Final = 64
 MAX_EMBEDDING: Final = 8_192
 MAX_TAGS: Final = 64
+MAX_WEIGHT: Final = 1e9
 NAMESPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 LABEL: Final = re.compile(r"[^\s\x00-\x1f][^\x00-\x1f]{0,127}")
 
@@ -72,10 +74,10 @@ def as_label(parameter: str, value: object) -> str:
 
 
 def as_weight(value: object) -> float:
-    """Return ``value`` as a finite weight > 0, or raise."""
+    """Return ``value`` as a weight > 0 whose sums stay finite, or raise."""
     number = as_number("weight", value)
-    if number <= 0:
-        raise InvalidParameterError("weight", value, "must be > 0")
+    if not 0 < number <= MAX_WEIGHT:
+        raise InvalidParameterError("weight", value, f"must be > 0 and at most {MAX_WEIGHT:g}")
     return number
 
 

@@ -25,7 +25,7 @@ from soma.math.coordinates import Frame
 from soma.math.importance import Bounded
 from soma.math.multiscale import ExponentialSum
 from soma.state.events import EVENT_TYPES, Event
-from soma.state.fields import LABEL, MAX_DIMENSION, MAX_EMBEDDING, NAMESPACE
+from soma.state.fields import LABEL, MAX_DIMENSION, MAX_EMBEDDING, MAX_WEIGHT, NAMESPACE
 from soma.state.frozen import FrozenDict
 from soma.state.instant import EARLIEST_S, LATEST_S
 from soma.state.namespace import Namespace
@@ -80,7 +80,7 @@ LIMITS: Final[Mapping[str, Mapping[str, Any]]] = {
     "tau_s": TERMS,
     "timestamp": INSTANT,
     "type": SHORT,
-    "weight": POSITIVE,
+    "weight": {**POSITIVE, "maximum": MAX_WEIGHT},
     "ExponentialSum.weight": TERMS,
     "Frame.lower": POINT,
     "Frame.upper": POINT,

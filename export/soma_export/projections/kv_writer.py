@@ -308,7 +308,7 @@ class KVWriter:
                         self._group,
                         letter.message.key,
                         letter.message.value,
-                        json.dumps([[n, base64.b64encode(v).decode()] for n, v in letter.message.headers]),
+                        json.dumps([[_text(name.encode()), _text(value)] for name, value in letter.message.headers]),
                         letter.stage,
                         letter.reason.replace("\0", "\\0"),
                     )
@@ -375,6 +375,11 @@ class _Fold:
             self._links[key] = after
             self.changed_links[key] = (after, position)
         return effect.kind.value
+
+
+def _text(data: bytes) -> str:
+    """Return any bytes as text that every database holds."""
+    return base64.b64encode(data).decode()
 
 
 def _link_key(event: MemoryLinked | MemoryUnlinked) -> LinkKey:

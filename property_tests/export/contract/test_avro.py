@@ -439,18 +439,18 @@ def test_a_schema_that_the_registry_refuses_is_no_fault_of_the_event(server: Reg
 def test_a_registry_that_fails_never_condemns_an_event(
     status: int, body: bytes, kind: type[Exception], server: RegistryServer, avro: AvroFormat
 ) -> None:
-    data = b"\0\0\0\0\1" + b"\0" * 40
+    for name in RECORDED:
+        server.add(json.dumps(load(name, 1, suffix="avsc")))
+    value, data = value_of(EXAMPLES[3]), bytes.fromhex(RECORDED["memory.recalled"])
     server.failure = (status, body)
-    for attempt in (
-        lambda: avro.encode("memory.recalled", value_of(EXAMPLES[3])),
-        lambda: avro.decode("memory.recalled", data),
-    ):
+    for attempt in (lambda: avro.encode("memory.recalled", value), lambda: avro.decode("memory.recalled", data)):
         with pytest.raises(kind) as caught:
             attempt()
         assert type(caught.value) is kind
         assert not isinstance(caught.value, SerializationError | NotFoundError | InvalidParameterError)
     server.failure = None
-    assert avro.decode("memory.recalled", avro.encode("memory.recalled", value_of(EXAMPLES[3])))
+    assert avro.decode("memory.recalled", data) == value
+    assert avro.encode("memory.recalled", value) == data
 
 
 def test_a_registry_that_is_away_is_waited_for() -> None:

@@ -156,6 +156,31 @@ def test_a_change_is_convicted_in_the_direction_that_it_breaks(
         assert complaint in " and ".join(defects)
 
 
+PAIRS: list[tuple[Any, Any, bool, bool]] = [
+    # two schemas, whether the second reads the first, and the first the second
+    ({"type": "string", "maxLength": 3}, {"type": "string", "maxLength": 5}, True, False),
+    ({"type": "array", "maxItems": 0, "items": {"type": "string"}}, {"type": "array", "items": False}, True, False),
+    ({"enum": [1, "a"]}, {"enum": [1, "a", None]}, True, False),
+    ({"enum": [1, "a"]}, {"type": ["integer", "string"]}, True, False),
+    ({"enum": [1, True]}, {"enum": [True, 1]}, True, True),
+    ({"enum": [1]}, {"enum": [True]}, False, False),
+    ({"enum": ["a", "b"], "const": "a"}, {"const": "a"}, True, True),
+    ({"enum": ["a"], "const": "b"}, False, True, True),
+    ({"type": "integer"}, {"type": ["string", "number"]}, True, False),
+    ({"anyOf": [{"type": "integer", "minimum": 5}, {"type": "null"}]}, {"type": ["integer", "null"]}, True, False),
+    ({"additionalProperties": {"type": "integer"}}, {"properties": {"a": {"type": "string"}}}, False, False),
+    ({"additionalProperties": {"type": "integer"}}, {"properties": {"a": {"type": "number"}}}, True, False),
+    ({"additionalProperties": False}, {"properties": {"a": {"type": "string"}}}, True, False),
+    ({"properties": {"a": {}}}, {"properties": {"a": {}}, "additionalProperties": {"type": "null"}}, False, True),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "reads", "is_read"), PAIRS)
+def test_which_of_two_schemas_reads_the_other(one: Any, other: Any, reads: bool, is_read: bool) -> None:
+    assert (backward(one, other) == []) is reads
+    assert (forward(one, other) == []) is is_read
+
+
 AVRO_MUTATIONS: list[tuple[Any, Any, str, str]] = [
     ("int", "int", "", ""),
     ("int", "long", "", "written as long, which cannot be read as int"),
