@@ -113,6 +113,9 @@ class StoreError(SomaError, RuntimeError):
         super().__init__(problem)
         self.problem = problem
 
+    def __str__(self) -> str:
+        return self.problem
+
 
 class StoreBusyError(StoreError):
     """Another process holds the writer's lock; the same call may go through later.

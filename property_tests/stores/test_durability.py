@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import random
 import signal
@@ -245,3 +246,10 @@ def test_a_store_that_nobody_holds_any_more_is_closed(tmp_path: Path) -> None:
         gc.collect()
         with pytest.raises(sqlite3.ProgrammingError, match="closed"):
             connection.execute("SELECT 1")
+
+
+def test_a_busy_store_says_one_sentence_and_survives_a_copy() -> None:
+    busy = StoreBusyError("another process is writing: try again", 2.5)
+    again = copy.copy(busy)
+    assert str(busy) == str(again) == "another process is writing: try again"
+    assert again.retry_after_s == 2.5

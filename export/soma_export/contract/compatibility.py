@@ -33,6 +33,7 @@ OF_TYPE: Final[Mapping[str, frozenset[str]]] = {
 }
 """The keywords that say something of each type; they let every other type in."""
 
+EVERY: Final = tuple(kind for kind in OF_TYPE if kind != "integer")  # which are numbers
 KNOWN: Final = ANNOTATIONS | {"type", "enum", "const", "anyOf"} | frozenset().union(*OF_TYPE.values())
 LOWER: Final = ("minimum", "exclusiveMinimum")
 UPPER: Final = ("maximum", "exclusiveMaximum")
@@ -157,12 +158,13 @@ def _alternatives(schema: Schema) -> Iterator[dict[str, Any]]:
         for choice in said["anyOf"]:
             yield from ({**one, **more} for one in _alternatives(choice))
         return
-    types = said.get("type", ["array", "boolean", "null", "number", "object", "string"])
+    if "const" in said:
+        said["enum"] = [value for value in said.get("enum", [said["const"]]) if _text(value) == _text(said["const"])]
+    possible = sorted({_type_of(value) for value in said["enum"]}) if "enum" in said else EVERY
+    types = said.get("type", possible)
     for kind in [types] if isinstance(types, str) else types:
         others = frozenset().union(*OF_TYPE.values()) - OF_TYPE.get(kind, frozenset())
         one = {name: value for name, value in said.items() if name not in others} | {"type": kind}
-        if "const" in one:
-            one["enum"] = [value for value in one.get("enum", [one["const"]]) if _text(value) == _text(one["const"])]
         if "enum" in one:
             one["enum"] = [value for value in one["enum"] if _is_of(_type_of(value), kind)]
         if one.get("enum") != []:
