@@ -136,7 +136,18 @@ class Log:
     def bounds(self, topic: TopicState) -> dict[int, tuple[int, int]]:
         """Return, for each partition, the first offset that is kept and the one after the last."""
         with self._consumer() as consumer:
-            return {p: self._bounds(consumer, topic.name, p) for p in range(topic.n_partitions)}
+            found = {p: self._bounds(consumer, topic.name, p) for p in range(topic.n_partitions)}
+            filled = [TopicPartition(topic.name, p, low) for p, (low, high) in found.items() if high > low]
+            consumer.assign(filled)
+            until_s = time.monotonic() + self._timeout_s
+            for partition in filled:  # a broker may count batches when it is asked, and tells the truth when it delivers
+                low, high = found[partition.partition]
+                while (told := consumer.get_watermark_offsets(partition, cached=True)[1]) < 0:
+                    if time.monotonic() > until_s:
+                        raise unreachable(self._settings, f"{topic.name} was silent for {self._timeout_s:.0f} s")
+                    consumer.poll(0.02)
+                found[partition.partition] = (low, max(high, told))
+            return found
 
     def read(self, topic: TopicState, starts: Mapping[int, int], ends: Mapping[int, int]) -> Iterator[Message]:
         """Yield what each partition holds from its start up to its end; the order within a partition is the log's.
@@ -194,6 +205,7 @@ class Log:
                 group_id=f"{self._settings.topic_prefix}soma-reader",  # never joined: partitions are assigned by hand
                 enable_auto_commit=False,
                 enable_partition_eof=True,
+                fetch_wait_max_ms=50,
                 auto_offset_reset="error",
             )
         )

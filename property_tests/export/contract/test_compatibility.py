@@ -162,6 +162,7 @@ PAIRS: list[tuple[Any, Any, bool, bool]] = [
     ({"type": "array", "maxItems": 0, "items": {"type": "string"}}, {"type": "array", "items": False}, True, False),
     ({"enum": [1, "a"]}, {"enum": [1, "a", None]}, True, False),
     ({"enum": [1, "a"]}, {"type": ["integer", "string"]}, True, False),
+    ({"type": ["integer", "string"], "enum": [1]}, {"type": "integer"}, True, False),
     ({"enum": [1, True]}, {"enum": [True, 1]}, True, True),
     ({"enum": [1]}, {"enum": [True]}, False, False),
     ({"enum": ["a", "b"], "const": "a"}, {"const": "a"}, True, True),
