@@ -21,6 +21,15 @@ __all__ = ["Log", "TopicState", "as_message", "unreachable"]
 
 BATCH: Final = 1_000
 RETRY_AFTER_S: Final = 5.0
+SETTLING: Final = frozenset(
+    {
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
+"""What brokers say of a topic that was made, or of a broker that was started, a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +149,7 @@ class Log:
             filled = [TopicPartition(topic.name, p, low) for p, (low, high) in found.items() if high > low]
             consumer.assign(filled)
             until_s = time.monotonic() + self._timeout_s
-            for partition in filled:  # a broker may count batches when it is asked, and tells the truth when it delivers
+            for partition in filled:  # a broker may count batches when it is asked; what it delivers is true
                 low, high = found[partition.partition]
                 while (told := consumer.get_watermark_offsets(partition, cached=True)[1]) < 0:
                     if time.monotonic() > until_s:
@@ -221,7 +230,7 @@ class Log:
             try:
                 low, high = consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=max(0.1, left_s))
             except KafkaException as error:
-                if left_s <= 0 or not error.args[0].retriable():
+                if left_s <= 0 or error.args[0].code() not in SETTLING:
                     raise unreachable(self._settings, error.args[0].str()) from error
                 time.sleep(0.1)  # a broker that has just started does not know yet that it leads
             else:

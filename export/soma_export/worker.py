@@ -209,14 +209,12 @@ class Worker:
             self._check(source)
 
     def _taken(self, source: GroupSource, messages: Sequence[Message]) -> list[_Due]:
-        """Take in what belongs to a partition of ours."""
+        """Take in what belongs to a partition of ours, and was fetched from where it was sought last."""
         due: list[_Due] = []
+        unknown = self._next.keys() - self._fetched.keys()
         for message in messages:
             partition, offset = message.position.partition, message.position.offset
-            if partition not in self._next:
-                continue
             if partition not in self._fetched:
-                self._seek(source, [partition])
                 continue
             follows, self._fetched[partition] = self._fetched[partition], offset + 1
             taken = self._until_it_works(
@@ -227,6 +225,7 @@ class Worker:
             )
             if taken is not None:
                 due.append(_Due(taken, follows))
+        self._seek(source, list(unknown))  # only now: none of the messages at hand came after it
         return due
 
     def _write(self, source: GroupSource, due: Sequence[_Due]) -> None:
@@ -357,8 +356,7 @@ class Worker:
         positions = self._until_it_works("the cursors", lambda: self._cursors(partitions))
         if positions is None:  # stopped: the group is left in a moment
             return self._topic_id, dict.fromkeys(partitions, 0)
-        self._next.update(positions)
-        self._fetched.update(positions)
+        self._next.update(positions)  # not _fetched: what this poll has in hand may be older than the assignment
         self._trouble = None
         self._metrics.assigned.set(len(self._next))
         _tell(logging.INFO, "assigned", partitions=partitions, positions=positions)

@@ -11,7 +11,8 @@ from typing import Any, Final
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from property_tests.export.chaos import Outcome, Plan, run
+from property_tests.export.chaos import Outcome, run
+from property_tests.export.chaos_story import Plan
 from soma_export.intake import Accepted, Poison
 from soma_export.local.kafka import LocalKafka
 from soma_export.local.postgres import LocalPostgres

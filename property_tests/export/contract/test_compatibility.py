@@ -182,6 +182,14 @@ def test_which_of_two_schemas_reads_the_other(one: Any, other: Any, reads: bool,
     assert (forward(one, other) == []) is is_read
 
 
+def enum(name: str, *symbols: str, **more: Any) -> dict[str, Any]:
+    return {"type": "enum", "name": name, "symbols": list(symbols), **more}
+
+
+def record(*fields: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "record", "name": "R", "fields": list(fields)}
+
+
 AVRO_MUTATIONS: list[tuple[Any, Any, str, str]] = [
     ("int", "int", "", ""),
     ("int", "long", "", "written as long, which cannot be read as int"),
@@ -197,52 +205,17 @@ AVRO_MUTATIONS: list[tuple[Any, Any, str, str]] = [
     ({"type": "array", "items": "int"}, {"type": "array", "items": "long"}, "", "an item of the value is written"),
     ({"type": "map", "values": "int"}, {"type": "map", "values": "string"}, "an entry of", "an entry of"),
     ({"type": "map", "values": "int"}, {"type": "array", "items": "int"}, "written as map", "written as array"),
-    (
-        {"type": "enum", "name": "E", "symbols": ["a"]},
-        {"type": "enum", "name": "E", "symbols": ["a", "b"]},
-        "",
-        "the value may be b",
-    ),
-    (
-        {"type": "enum", "name": "E", "symbols": ["a"], "default": "a"},
-        {"type": "enum", "name": "E", "symbols": ["a", "b"]},
-        "",
-        "",
-    ),
-    (
-        {"type": "enum", "name": "E", "symbols": ["a"]},
-        {"type": "enum", "name": "F", "symbols": ["a"]},
-        "written as E, which the reader does not know",
-        "written as F, which",
-    ),
-    (
-        {"type": "enum", "name": "E", "symbols": ["a"]},
-        {"type": "enum", "name": "F", "symbols": ["a"], "aliases": ["E"]},
-        "",
-        "written as F, which",
-    ),
+    (enum("E", "a"), enum("E", "a", "b"), "", "the value may be b"),
+    (enum("E", "a", default="a"), enum("E", "a", "b"), "", ""),
+    (enum("E", "a"), enum("F", "a"), "written as E, which the reader does not know", "written as F, which"),
+    (enum("E", "a"), enum("F", "a", aliases=["E"]), "", "written as F, which"),
     ({"type": "fixed", "name": "F", "size": 2}, {"type": "fixed", "name": "F", "size": 3}, "the size 2", "the size 3"),
+    (record(), record({"name": "a", "type": "int"}), "lacks the field a", ""),
+    (record(), record({"name": "a", "type": "int", "default": 0}), "", ""),
+    (record({"name": "a", "type": "int"}), record({"name": "b", "type": "int", "aliases": ["a"]}), "", "the field a"),
     (
-        {"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}]},
-        {"type": "record", "name": "R", "fields": []},
-        "",
-        "lacks the field a",
-    ),
-    (
-        {"type": "record", "name": "R", "fields": [{"name": "a", "type": "int", "default": 0}]},
-        {"type": "record", "name": "R", "fields": []},
-        "",
-        "",
-    ),
-    (
-        {"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}]},
-        {"type": "record", "name": "R", "fields": [{"name": "b", "type": "long", "aliases": ["a"]}]},
-        "",
-        "lacks the field a",
-    ),
-    (
-        {"type": "record", "name": "R", "fields": [{"name": "a", "type": ["null", "R"]}]},
-        {"type": "record", "name": "R", "fields": [{"name": "a", "type": ["null", "R", "int"]}]},
+        record({"name": "a", "type": ["null", "R"]}),
+        record({"name": "a", "type": ["null", "R", "int"]}),
         "",
         "the field a of the value is written as int",
     ),
@@ -358,10 +331,10 @@ def test_a_schema_understands_itself(schema: Any) -> None:
 def avro_types(depth: int = 1) -> st.SearchStrategy[Any]:
     simple: st.SearchStrategy[Any] = st.sampled_from(["null", "boolean", "int", "long", "float", "double", "string"])
     symbols = st.lists(st.sampled_from(["x", "y", "z"]), min_size=1, unique=True)
-    enums = symbols.map(lambda known: {"type": "enum", "name": "E", "symbols": known})
+    enums = symbols.map(lambda known: enum("E", *known))
     unions = st.lists(simple, min_size=1, max_size=3, unique=True)
     if not depth:
-        return simple | unions | enums | enums.map(lambda enum: {**enum, "default": enum["symbols"][0]})
+        return simple | unions | enums | enums.map(lambda one: {**one, "default": one["symbols"][0]})
     return avro_types(0) | avro_types(0).map(lambda items: {"type": "array", "items": items})
 
 
@@ -374,7 +347,7 @@ def avro_records(draw: st.DrawFn) -> Any:
             fields.append({"name": name, "type": ["null", kind], "default": None})
         elif "'E'" not in str(fields) or "'E'" not in str(kind):  # a name is defined once
             fields.append({"name": name, "type": kind})
-    return {"type": "record", "name": "R", "fields": fields}
+    return record(*fields)
 
 
 def avro_values(schema: Any) -> st.SearchStrategy[Any]:
