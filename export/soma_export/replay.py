@@ -63,7 +63,7 @@ def replay(deployment: Deployment, schema: str) -> Replayed:
 
     Notes
     -----
-    Laws: ``property_tests/export/test_replay.py``. The tables equal the live ones, positions included.
+    Laws: ``property_tests/export/test_verify.py``. The tables equal the live ones, positions included.
     """
     settings = deployment.settings
     if schema == settings.schema:

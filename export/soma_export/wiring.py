@@ -21,7 +21,7 @@ from soma_export.registrations import Registrations
 from soma_export.settings import ExportSettings
 from soma_export.source import GroupSource
 from soma_export.telemetry import Metrics
-from soma_export.worker import Worker, WorkerOptions
+from soma_export.worker import Projection, Worker, WorkerOptions
 
 __all__ = ["Deployment"]
 
@@ -115,6 +115,7 @@ class Deployment:
         options: WorkerOptions | None = None,
         metrics: Metrics | None = None,
         letters: DeadLetterTopic | None = None,
+        projection: Projection | None = None,
         consumer: dict[str, Any] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> Worker:
@@ -128,6 +129,8 @@ class Deployment:
             What is counted.
         letters : DeadLetterTopic, optional
             Where poison goes.
+        projection : Projection, optional
+            The store; by default that of `kv_writer`.
         consumer : dict, optional
             Further settings of the consumer, as librdkafka names them.
         jitter : callable
@@ -139,7 +142,7 @@ class Deployment:
             source=partial(GroupSource, self.settings, self.topics.events, self.group, options=consumer),
             codec=self.codec,
             registrations=self.registrations(),
-            projection=self.kv_writer(),
+            projection=projection or self.kv_writer(),
             letters=letters or self.letters(),
             metrics=metrics or Metrics("kv"),
             options=options or WorkerOptions(max_skew_s=self.settings.max_skew_s),

@@ -27,11 +27,13 @@ from soma_export.registrations import Registrations
 from soma_export.source import GroupSource
 from soma_export.telemetry import Metrics
 
-__all__ = ["Projection", "Worker", "WorkerOptions"]
+__all__ = ["GC_THRESHOLD", "Projection", "Worker", "WorkerOptions"]
 
 LOGGER: Final = logging.getLogger("soma.export")
 TICK_S: Final = 1.0
 CHECK_S: Final = 5.0
+GC_THRESHOLD: Final = 100_000
+"""For `gc.set_threshold`: a batch makes many values and no cycles, and looking for some costs a third of the time."""
 
 
 class Projection(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from soma_export.cli.bench import bench
 from soma_export.cli.letters import dead_letters
 from soma_export.cli.rebuild import replay, verify
 from soma_export.cli.schema import schema
@@ -22,5 +23,5 @@ def export() -> None:
     """
 
 
-for command in (up, down, init, migrate, schema, run_workers, status, lag, replay, verify, dead_letters):
+for command in (up, down, init, migrate, schema, run_workers, status, lag, replay, verify, dead_letters, bench):
     export.add_command(command)

@@ -22,7 +22,7 @@ from soma_export.intake import Accepted, take_in
 from soma_export.lag import lag_of
 from soma_export.telemetry import HealthServer, JsonLines, Metrics
 from soma_export.wiring import Deployment
-from soma_export.worker import WorkerOptions
+from soma_export.worker import GC_THRESHOLD, WorkerOptions
 
 __all__ = ["lag", "run_workers", "status"]
 
@@ -61,7 +61,7 @@ def run_workers(
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    gc.set_threshold(100_000)  # a batch makes many values and no cycles: looking for some costs a third of the time
+    gc.set_threshold(GC_THRESHOLD)
     metrics = Metrics(only)
     worker = found.worker(
         options=WorkerOptions(batch_max=batch, ready_lag=ready_lag, max_skew_s=found.settings.max_skew_s),

@@ -19,7 +19,7 @@ from soma_export.contract.message import Position
 from soma_export.intake import Accepted, Poison
 from soma_export.projections.kv_rows import COLUMNS, READ_COLUMNS, TYPES, dumps, row_of, stored_of
 
-__all__ = ["SWAP_LOCK", "Batch", "CursorMovedError", "KVWriter", "Written"]
+__all__ = ["EVENT_COLUMNS", "SWAP_LOCK", "Batch", "CursorMovedError", "KVWriter", "Written", "audit_row_of"]
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Key = tuple[str, UUID]
@@ -238,23 +238,7 @@ class KVWriter:
         columns = ", ".join(f'"{name}"' for name in EVENT_COLUMNS)
         with self._connection.cursor() as cursor, cursor.copy(f"COPY memory_events ({columns}) FROM STDIN") as copy:
             for item, effect in audit:
-                event, place = item.event, item.position
-                namespace, id = event.key
-                copy.write_row(
-                    (
-                        event.event_id,
-                        event.type,
-                        namespace,
-                        id,
-                        event.at_s,
-                        event.cause_id,
-                        effect,
-                        place.topic_id,
-                        place.partition,
-                        place.offset,
-                        _body(item),
-                    )
-                )
+                copy.write_row(audit_row_of(item, effect))
 
     def _put_memories(self, fold: _Fold) -> None:
         made = [row_of(*key, *fold.stored[key]) for key in fold.changed if key not in fold.loaded]
@@ -375,6 +359,31 @@ class _Fold:
             self._links[key] = after
             self.changed_links[key] = (after, position)
         return effect.kind.value
+
+
+def audit_row_of(item: Accepted, effect: str) -> tuple[Any, ...]:
+    """Return the row of one event in the audit, a value for each of `EVENT_COLUMNS`.
+
+    Parameters
+    ----------
+    item : Accepted
+        The event.
+    effect : str
+        What it did.
+    """
+    event, place = item.event, item.position
+    return (
+        event.event_id,
+        event.type,
+        *event.key,
+        event.at_s,
+        event.cause_id,
+        effect,
+        place.topic_id,
+        place.partition,
+        place.offset,
+        _body(item),
+    )
 
 
 def _text(data: bytes) -> str:
