@@ -33,7 +33,7 @@ unexport MPLBACKEND
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types contracts tests notebooks lock bench wheel clean
+.PHONY: help demo test lint types contracts tests notebooks lock bench chaos wheel clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,9 @@ lock: $(STAMP)  ## resolve requirements.lock anew after a change of pyproject.to
 
 bench: $(STAMP)  ## measure the ratios of the performance report (minutes)
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+chaos: $(STAMP)  ## kill workers and servers while 100,000 events are taken (minutes); SEED=7 KILLS=200
+	$(BIN)/python -m property_tests.export.chaos --events 100000 --kills $(or $(KILLS),200) --seed $(or $(SEED),7)
 
 wheel: $(STAMP)  ## build dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation

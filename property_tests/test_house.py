@@ -369,8 +369,9 @@ def test_the_wheel_holds_both_packages_and_nothing_else(tmp_path: Path) -> None:
         str(Path(name) / path.relative_to(folder))
         for name, folder in PACKAGES.items()
         for path in folder.rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.is_file() and path.parent.name != "__pycache__"
     }
+    assert any(name.endswith("0001_memories.sql") for name in sources)
     assert sources <= held
     assert {name.partition("/")[0] for name in held} == {
         *PACKAGES,

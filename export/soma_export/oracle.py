@@ -80,7 +80,7 @@ def fold_messages(
     registrations : Registrations
         The namespaces.
     diverted : dict
-        The dead letters, each with whether it was retried: what was diverted is no part of the state.
+        The dead letters, each with whether it is settled: what was diverted is no part of the state.
     """
     folded = Folded(fold(registrations.events.values()))
     for message, item in taken:

@@ -179,7 +179,7 @@ def verify(deployment: Deployment, *, schema: str | None = None, n_segments: int
 
 
 def dead_positions(store: Connection, topic_id: str, group: str) -> dict[Position, bool]:
-    """Return the positions of the dead letters, each with whether it was retried.
+    """Return the positions of the dead letters, each with whether it is settled: retried, or refused by the store.
 
     Parameters
     ----------
@@ -191,11 +191,11 @@ def dead_positions(store: Connection, topic_id: str, group: str) -> dict[Positio
         The consumer group.
     """
     rows = store.execute(
-        'SELECT partition, "offset", retried_at IS NOT NULL FROM dead_letters '
+        """SELECT partition, "offset", retried_at IS NOT NULL OR stage = 'write' FROM dead_letters """
         "WHERE topic_id = %s AND consumer_group = %s",
         [topic_id, group],
     )
-    return {Position(topic_id, partition, offset): retried for partition, offset, retried in rows}
+    return {Position(topic_id, partition, offset): is_settled for partition, offset, is_settled in rows}
 
 
 def _taken(

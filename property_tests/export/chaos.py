@@ -36,7 +36,7 @@ from soma_export.wiring import Deployment
 __all__ = ["Outcome", "run"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-IMPATIENT: Final = {"session.timeout.ms": int(SESSION_S * 1e3), "heartbeat.interval.ms": 1_000}
+IMPATIENT: Final = {"session.timeout.ms": int(SESSION_S * 1e3), "heartbeat.interval.ms": 300}
 STOP_S: Final = 60.0
 PATIENCE_S: Final = 180.0
 
@@ -198,7 +198,8 @@ def run(plan: Plan, kafka: LocalServer, postgres: LocalServer, directory: Path) 
         teller.may_tell.release(1_000_000)
         _rest(herd, PATIENCE_S, lambda: not teller.thread.is_alive())
         for hand in herd.hands:
-            hand.until_s = 0.0
+            if hand.state != "asked":
+                hand.until_s = 0.0
         if not _rest(herd, PATIENCE_S, lambda: is_caught_up(deployment), 0.2):
             outcome.faults.append(f"the workers have not caught up in {PATIENCE_S:.0f} s")
         outcome.seconds = time.monotonic() - started_s
@@ -261,6 +262,7 @@ def _examine(deployment: Deployment, teller: Teller, outcome: Outcome) -> None:
         "dead letters were no poison": {
             place for place, letter in letters.items() if (letter.key, letter.value) not in teller.poison_bytes
         },
+        "dead letters would be refused again": set(outcome.report.acceptable),
         "dead letters are not in their topic": {str(letter.position).encode() for letter in letters.values()} - sent,
     }
     for what, found in wrong.items():

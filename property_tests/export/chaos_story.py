@@ -28,7 +28,11 @@ Raw: TypeAlias = tuple[int, bytes | None, bytes | None, list[tuple[str, bytes]]]
 COMMAND: Final = ("-c", "from soma.cli import main; main()", "export", "run-workers", "--batch", "40")
 """What each worker runs: the command of production, with batches so small that a slice makes several."""
 
-SESSION_S: Final = 6.0
+BLOWS: Final = ("kill", "freeze", "terminate", "kill", "pause", "kill", "terminate", "pause")
+"""A freeze outlasts the session, so that the worker wakes to partitions that another has; a pause does not."""
+
+OUTAGES: Final = ("kafka stop", "postgres kill", "kafka kill", "postgres stop", "postgres pause", "kafka pause")
+SESSION_S: Final = 2.0
 SPACES: Final = (Namespace("lab", 3), Namespace("den", 2))
 SLICES: Final = 2  # of the story, for each stroke
 
@@ -58,6 +62,8 @@ class Plan:
         Longest wait between two strokes, seconds.
     command : sequence of str
         What a worker runs, after the name of the interpreter.
+    blows : sequence of str
+        What is done to workers, by turns and shuffled.
     """
 
     seed: int
@@ -71,6 +77,7 @@ class Plan:
     again: float = 0.3
     wait_s: float = 2.0
     command: Sequence[str] = COMMAND
+    blows: Sequence[str] = BLOWS
 
     def draw(self, purpose: str) -> random.Random:
         """Return a generator of its own for each purpose."""
@@ -79,10 +86,8 @@ class Plan:
     def strokes(self) -> list[tuple[str, int, float]]:
         """Return what is done, to which worker, and for how many seconds."""
         rng = self.draw("strokes")
-        workers = ["kill", "freeze", "terminate", "kill", "pause", "kill", "terminate", "pause"]
-        outages = ["kafka stop", "postgres kill", "kafka kill", "postgres stop", "postgres pause", "kafka pause"]
-        kinds = [workers[i % len(workers)] for i in range(self.n_kills)]
-        kinds += [outages[i % len(outages)] for i in range(self.n_outages)]
+        kinds = [self.blows[i % len(self.blows)] for i in range(self.n_kills)]
+        kinds += [OUTAGES[i % len(OUTAGES)] for i in range(self.n_outages)]
         rng.shuffle(kinds)
         lasts = {"freeze": (SESSION_S + 1.0, SESSION_S + 3.0)}
         return [(kind, rng.randrange(self.n_workers), rng.uniform(*lasts.get(kind, (0.1, 2.0)))) for kind in kinds]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -121,10 +122,7 @@ def test_a_worker_that_commits_twice_is_convicted_by_kills_alone(
     outcome = run(calm, kafka_server, postgres_server, tmp_path)
     assert outcome.is_clean, told(outcome)  # what convicts it is the chaos
     outcome = run(
-        Plan(seed=1, n_events=1_500, n_kills=8, again=0.0, poison=0.0, wait_s=1.0, command=command),
-        kafka_server,
-        postgres_server,
-        tmp_path,
+        replace(calm, n_events=4_500, n_kills=6, wait_s=4.0, blows=["kill"]), kafka_server, postgres_server, tmp_path
     )
     assert outcome.report is not None
     assert not outcome.report.is_clean, told(outcome)

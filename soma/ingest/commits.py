@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 from soma.errors import InvalidParameterError
 from soma.ingest.episode import Episode
 from soma.ingest.git import Commit, read_history
-from soma.state.instant import to_seconds
+from soma.state.instant import LATEST_S, to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["commits_as_memories"]
 
 _COMMITS = UUID("5b0c9a1e-6f0d-5c57-9d52-3c8f3f1f7a60")
-_LATEST_S = 253_402_300_799  # the last second of the year 9999
 _MAX_BODY, _MAX_STRING = 16_384, 1_024  # characters
 _TEXT_FILES, _TEXT_LINES, _TEXT_LINE = 12, 8, 200
 
@@ -86,7 +85,7 @@ def commits_as_memories(
     Traceback (most recent call last):
     soma.errors.ConfigurationError: /no/such/folder does not exist: give the folder of a git repository
     """
-    latest = _LATEST_S if latest_s is None else to_seconds("latest_s", latest_s)
+    latest = LATEST_S if latest_s is None else to_seconds("latest_s", latest_s)
     if latest < 0:
         raise InvalidParameterError("latest_s", latest_s, "must not lie before 1970")
     history = read_history(path, limit=limit)

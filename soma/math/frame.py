@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -107,13 +107,16 @@ class Frame:
         Raises
         ------
         SerializationError
-            For missing or unknown fields.
+            For missing or unknown fields, and for truth values.
         InvalidParameterError
             For ends that do not make a box.
         """
         if not isinstance(description, Mapping) or set(description) != {"lower", "upper"}:
             raise SerializationError("a frame has exactly the fields lower and upper")
-        return cls(description["lower"], description["upper"])
+        lower, upper = description["lower"], description["upper"]
+        if any(isinstance(x, bool) for side in (lower, upper) if isinstance(side, Sequence) for x in side):
+            raise SerializationError("the ends of a frame must be numbers, not truth values")
+        return cls(lower, upper)
 
 
 def _points(frame: Frame, points: ArrayLike) -> FloatArray:

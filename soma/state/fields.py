@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -94,7 +94,7 @@ def as_vector(parameter: str, value: object, max_dimension: int) -> tuple[float,
     """Return ``value`` as a tuple of 1 to ``max_dimension`` finite numbers, or raise."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if isinstance(value, str | Mapping | set | frozenset) or not isinstance(value, Iterable):
         raise InvalidParameterError(parameter, value, "must be a sequence of finite numbers")
     vector = tuple(as_number(parameter, x) for x in value)
     if not 1 <= len(vector) <= max_dimension:
@@ -121,7 +121,7 @@ def as_importance(value: object) -> int:
 
 def as_tags(value: object) -> tuple[str, ...]:
     """Return ``value`` as sorted labels, each once, or raise."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
         raise InvalidParameterError("tags", value, "must be a list of strings")
     tags = tuple(sorted({as_label("tags", tag) for tag in value}))
     if len(tags) > MAX_TAGS:

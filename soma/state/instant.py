@@ -7,12 +7,12 @@ from typing import Final, TypeAlias
 
 from soma.errors import InvalidParameterError
 
-__all__ = ["Instant", "to_iso", "to_seconds"]
+__all__ = ["EARLIEST_S", "LATEST_S", "Instant", "to_iso", "to_seconds"]
 
 Instant: TypeAlias = "float | int | str | datetime"
 
 EARLIEST_S: Final = datetime.min.replace(tzinfo=UTC).timestamp()
-LATEST_S: Final = datetime.max.replace(tzinfo=UTC).timestamp()
+LATEST_S: Final = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()  # a float of it has no microseconds
 
 
 def to_seconds(parameter: str, value: Instant) -> float:
@@ -71,7 +71,7 @@ def to_iso(at_s: float) -> str:
     >>> to_iso(86400.0)
     '1970-01-02T00:00:00Z'
     """
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(at_s, UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def _parse(parameter: str, text: str) -> datetime:

@@ -55,6 +55,7 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs=data
 broker.session.timeout.ms=3000
+group.min.session.timeout.ms=1000
 broker.heartbeat.interval.ms=1000
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
