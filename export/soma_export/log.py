@@ -254,7 +254,7 @@ def as_message(delivered: Delivered, topic_id: str) -> Message:
         milliseconds / 1e3 if kind else 0.0,
         _bytes(delivered.key()),
         _bytes(delivered.value()),
-        tuple((name, _bytes(value) or b"") for name, value in headers),
+        tuple([(name, _bytes(value) or b"") for name, value in headers]),
     )
 
 

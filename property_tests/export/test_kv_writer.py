@@ -202,7 +202,14 @@ def test_traces_and_tombstones_come_back_bit_for_bit(bench: Bench) -> None:
     bench.clear()
     log = [
         REGISTERED,
-        created(1, 1, timestamp=0.1, payload={"x": 1e-300, "n": None}, tags=["b", "a"], extras={"mood": [1]}),
+        created(
+            1,
+            1,
+            timestamp=0.1,
+            payload={"x": 1e-300, "n": None},
+            tags=["b", 'a"\\,{ }', "NULL", "é"],
+            extras={"mood": [1]},
+        ),
         *(MemoryRecalled(event_id=UUID(int=n), at_s=n / 3, namespace="lab", id=UUID(int=1)) for n in range(2, 9)),
     ]
     write(bench, taken(log), [3])

@@ -154,6 +154,8 @@ def access(trace: Trace, at_s: float, weight: float, constants: ExponentialSum) 
     if not 0.0 <= weight < math.inf:
         raise InvalidParameterError("weight", weight, "must be finite and >= 0")
     elapsed_s, weight = _elapsed("at_s", at_s, trace, constants), float(weight)
+    if elapsed_s == math.inf:  # the first access of all
+        return Trace(float(at_s), (weight,) * len(trace.values))
     if elapsed_s >= 0.0:
         return Trace(float(at_s), tuple([s + weight for s in _fade(trace.values, elapsed_s, constants)]))
     added = _fade((weight,) * len(trace.values), -elapsed_s, constants)

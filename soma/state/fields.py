@@ -83,9 +83,12 @@ def as_weight(value: object) -> float:
 
 def as_number(parameter: str, value: object) -> float:
     """Return ``value`` as a finite number, with one zero, or raise."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if type(value) is not float:
+        if isinstance(value, np.generic):
+            value = value.item()
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InvalidParameterError(parameter, value, "must be finite numbers")
+    if not math.isfinite(value):
         raise InvalidParameterError(parameter, value, "must be finite numbers")
     return float(value) + 0.0  # -0.0 becomes 0.0: canonical JSON knows one zero
 
@@ -96,7 +99,9 @@ def as_vector(parameter: str, value: object, max_dimension: int) -> tuple[float,
         value = value.tolist()
     if isinstance(value, str | Mapping | set | frozenset) or not isinstance(value, Iterable):
         raise InvalidParameterError(parameter, value, "must be a sequence of finite numbers")
-    vector = tuple(as_number(parameter, x) for x in value)
+    vector = tuple(
+        [x + 0.0 if type(x) is float and -math.inf < x < math.inf else as_number(parameter, x) for x in value]
+    )
     if not 1 <= len(vector) <= max_dimension:
         raise InvalidParameterError(parameter, vector, f"must have 1 to {max_dimension} numbers")
     return vector
@@ -104,6 +109,8 @@ def as_vector(parameter: str, value: object, max_dimension: int) -> tuple[float,
 
 def as_memory_type(value: object) -> MemoryType:
     """Return ``value`` as a memory type, or raise."""
+    if type(value) is MemoryType:
+        return value
     try:
         return MemoryType(str(value))
     except ValueError:

@@ -93,12 +93,12 @@ def freeze(value: object, where: str, depth_left: int = MAX_DEPTH) -> Any:
     >>> freeze({"files": ("a.py",)}, "payload")
     {'files': ['a.py']}
     """
+    if isinstance(value, str):
+        return require_text(str(value), f"a string in {where}")
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, str):
-        return require_text(str(value), f"a string in {where}")
     if isinstance(value, int):
         if abs(value) > MAX_INTEGER:
             raise SerializationError(f"{where} holds an integer beyond 2**53 - 1: send it as a string")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -39,6 +39,7 @@ __all__ = [
 
 REQUIRED: Final = ("id", "namespace", "coordinate", "payload", "memory_type", "timestamp", "importance")
 OPTIONAL: Final = ("embedding", "model_revision", "text", "tags", "pinned", "expires_at")
+KNOWN: Final = frozenset((*REQUIRED, *OPTIONAL))
 
 
 def record_to_json(record: MemoryRecord) -> bytes:
@@ -112,9 +113,9 @@ def record_from_dict(fields: Mapping[str, Any]) -> MemoryRecord:
         For a field outside its domain.
     """
     _require(fields, REQUIRED, "the record")
-    known = {name: fields[name] for name in (*REQUIRED, *OPTIONAL) if name in fields}
-    extras = {name: value for name, value in fields.items() if name not in known}
-    return MemoryRecord(**known, extras=extras)  # type: ignore[arg-type]
+    extras = _extras(fields, KNOWN)
+    known = {name: value for name, value in fields.items() if name in KNOWN} if extras else fields
+    return MemoryRecord(**known, extras=freeze_object(extras, "extras"))
 
 
 def event_to_dict(event: Event) -> dict[str, Any]:
@@ -298,5 +299,5 @@ def _require(fields: Mapping[str, Any], names: Any, what: str) -> None:
         raise SerializationError(f"{what} lacks {', '.join(map(repr, missing))}")
 
 
-def _extras(data: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+def _extras(data: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
     return {name: value for name, value in data.items() if name not in known}

@@ -400,9 +400,12 @@ def _event(event_id: UUID, kind: str, cause_id: UUID | None, body: dict[str, Any
     return event_from_dict({"id": event_id, "type": kind, "at": body["at"], "cause_id": cause_id, "data": data})
 
 
-def _array(values: tuple[Any, ...]) -> str | list[Any]:
-    """Return numbers as Postgres writes an array; the driver knows how to quote the rest."""
-    return "{" + ",".join(map(repr, values)) + "}" if values and isinstance(values[0], float) else list(values)
+def _array(values: tuple[Any, ...]) -> str:
+    """Return numbers or strings as Postgres writes an array; for the driver it would be a fifth of the row."""
+    if values and isinstance(values[0], float):
+        return "{" + ",".join(map(repr, values)) + "}"
+    quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
+    return "{" + ",".join(f'"{value}"' for value in quoted) + "}"
 
 
 def _body(item: Accepted) -> str:
