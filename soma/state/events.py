@@ -14,6 +14,7 @@ from uuid import UUID
 from soma.errors import InvalidParameterError
 from soma.state.fields import as_label, as_namespace, as_uuid, as_weight
 from soma.state.frozen import FrozenDict, freeze_object
+from soma.state.inherited import Inherited
 from soma.state.instant import to_seconds
 from soma.state.namespace import Namespace
 from soma.state.record import MemoryRecord
@@ -103,9 +104,26 @@ class MemoryCreated(_OfRecord):
     ----------
     record : MemoryRecord
         The whole record.
+    inherited : Inherited, optional
+        The accesses that it begins with; by default one, at its timestamp.
     """
 
     type: ClassVar[str] = "memory.created"
+
+    inherited: Inherited | None = None
+
+    def validate(self) -> None:
+        """Put every field of the body into its form, or raise."""
+        _OfRecord.validate(self)
+        if self.inherited is not None and not isinstance(self.inherited, Inherited):
+            raise InvalidParameterError("inherited", self.inherited, "must be an Inherited")
+        if "inherited" in self.record.extras:
+            raise InvalidParameterError("record", self.record.id, "must have no field of its own called inherited")
+
+    def body(self) -> dict[str, Any]:
+        """Return the fields of the contract as JSON values."""
+        inherited = {} if self.inherited is None else {"inherited": self.inherited.to_dict()}
+        return {**_OfRecord.body(self), **inherited}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

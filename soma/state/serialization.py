@@ -21,6 +21,7 @@ from soma.state.events import (
     NamespaceRegistered,
 )
 from soma.state.frozen import freeze_object
+from soma.state.inherited import Inherited
 from soma.state.namespace import Namespace
 from soma.state.record import MemoryRecord
 from soma.state.stored import Stored, StoredMemory, Tombstone, stored_to_dict
@@ -205,6 +206,10 @@ def event_from_dict(fields: Mapping[str, Any]) -> Event:
         raise SerializationError(f"the event's type {fields['type']!r} is unknown: expected {', '.join(EVENT_TYPES)}")
     envelope = {"event_id": fields["id"], "at_s": fields["at"], "cause_id": fields.get("cause_id")}
     data = _object(fields["data"], "the event's data")
+    if kind is MemoryCreated and "inherited" in data:
+        brought = data["inherited"]
+        inherited = None if brought is None else Inherited.from_dict(brought)
+        return kind(**envelope, record=record_from_dict(_extras(data, ("inherited",))), inherited=inherited)
     if issubclass(kind, MemoryCreated | MemoryUpdated):
         return kind(**envelope, record=record_from_dict(data))
     if issubclass(kind, NamespaceRegistered):

@@ -75,7 +75,7 @@ class StoredMemory:
     version : int
         Number of effects applied to this id; serves as an ETag.
     trace : Trace
-        The accesses, as decaying accumulators; the first access is the memory's own timestamp.
+        The accesses, as decaying accumulators; the first is at the memory's own timestamp, unless it inherited some.
     n_recalls : int
         How often it was recalled.
     last_recalled_s : float, optional
@@ -135,7 +135,7 @@ def admit(event: Event, namespace: Namespace | None) -> None:
     NotFoundError
         If the namespace is not registered.
     InvalidParameterError
-        For a coordinate of another dimension, or outside the frame.
+        For a coordinate of another dimension, or outside the frame; for accesses of other trace constants.
     """
     if namespace is None:
         raise NotFoundError("namespace", event.key[0], "register it first, with its dimension")
@@ -149,6 +149,12 @@ def admit(event: Event, namespace: Namespace | None) -> None:
             )
         if namespace.frame is not None and not namespace.frame.contains(coordinate):
             raise InvalidParameterError("coordinate", coordinate, f"must lie in {namespace.frame}")
+    if isinstance(event, MemoryCreated) and event.inherited is not None:
+        n_terms = len(namespace.trace.tau_s)
+        if len(event.inherited.trace) != n_terms:
+            raise InvalidParameterError(
+                "trace", event.inherited.trace, f"must have {n_terms} numbers, as namespace {namespace.name} registered"
+            )
 
 
 def evolve(stored: Stored | None, event: Event, namespace: Namespace) -> tuple[Stored | None, Effect]:
@@ -178,6 +184,10 @@ def evolve(stored: Stored | None, event: Event, namespace: Namespace) -> tuple[S
     if isinstance(event, MemoryCreated):
         if isinstance(stored, StoredMemory):
             return replace(stored, record=event.record, version=version), Effect(EffectKind.REPLACED)
+        brought = event.inherited
+        if brought is not None:
+            made = StoredMemory(event.record, version, brought.accesses, brought.n_recalls, brought.last_recalled)
+            return made, Effect(EffectKind.CREATED)
         first = multiscale.access(multiscale.Trace.empty(namespace.trace), event.record.timestamp, 1.0, namespace.trace)
         return StoredMemory(event.record, version, first), Effect(EffectKind.CREATED)
     if not isinstance(stored, StoredMemory):

@@ -23,10 +23,11 @@ from soma.state.events import (
     MemoryUpdated,
     NamespaceRegistered,
 )
-from soma.state.namespace import Namespace
+from soma.state.inherited import Inherited
+from soma.state.namespace import Namespace, default_trace
 from soma.state.record import MemoryRecord, MemoryType
 
-__all__ = ["events", "instants", "json_objects", "json_values", "logs", "namespaces", "records", "texts"]
+__all__ = ["events", "histories", "instants", "json_objects", "json_values", "logs", "namespaces", "records", "texts"]
 
 NAMESPACES = ("lab", "field")
 IDS = tuple(UUID(int=n) for n in range(1, 6))
@@ -140,6 +141,18 @@ def records(
     return MemoryRecord(**fields)
 
 
+def histories() -> st.SearchStrategy[Inherited]:
+    """Draw what memories inherit, for namespaces with the default trace constants."""
+    n_terms = len(default_trace().tau_s)
+    return st.builds(
+        Inherited,
+        trace_at=instants(),
+        trace=st.lists(st.floats(0.0, 1e6), min_size=n_terms, max_size=n_terms),
+        n_recalls=st.integers(0, 1_000),
+        last_recalled=st.none() | instants(),
+    )
+
+
 @st.composite
 def events(draw: st.DrawFn, *, namespace: str | None = None) -> Event:
     """Draw an event about one of few memories, so that events meet.
@@ -160,8 +173,11 @@ def events(draw: st.DrawFn, *, namespace: str | None = None) -> Event:
     kind = draw(
         st.sampled_from([MemoryCreated, MemoryUpdated, MemoryDeleted, MemoryRecalled, MemoryLinked, MemoryUnlinked])
     )
-    if kind is MemoryCreated or kind is MemoryUpdated:
-        return kind(**common, record=draw(records(ids=st.just(one), namespace=where)))
+    if kind is MemoryCreated:
+        record = draw(records(ids=st.just(one), namespace=where))
+        return MemoryCreated(**common, record=record, inherited=draw(st.none() | histories()))
+    if kind is MemoryUpdated:
+        return MemoryUpdated(**common, record=draw(records(ids=st.just(one), namespace=where)))
     if kind is MemoryDeleted:
         into = draw(st.none() | st.just(other))
         return MemoryDeleted(**common, namespace=where, id=one, reason=draw(labels()), into=into)

@@ -27,6 +27,7 @@ from soma.math.multiscale import ExponentialSum
 from soma.state.events import EVENT_TYPES, Event
 from soma.state.fields import LABEL, MAX_DIMENSION, MAX_EMBEDDING, MAX_WEIGHT, NAMESPACE
 from soma.state.frozen import FrozenDict
+from soma.state.inherited import Inherited
 from soma.state.instant import EARLIEST_S, LATEST_S
 from soma.state.namespace import Namespace
 from soma.state.record import MemoryRecord
@@ -82,6 +83,10 @@ LIMITS: Final[Mapping[str, Mapping[str, Any]]] = {
     "type": SHORT,
     "weight": {**POSITIVE, "maximum": MAX_WEIGHT},
     "ExponentialSum.weight": TERMS,
+    "Inherited.trace": {"minItems": 1, "items": {"minimum": 0}},
+    "last_recalled": INSTANT,
+    "n_recalls": {"minimum": 0, "maximum": MAX_INTEGER},
+    "trace_at": INSTANT,
     "Frame.lower": POINT,
     "Frame.upper": POINT,
 }
@@ -90,7 +95,7 @@ LIMITS: Final[Mapping[str, Mapping[str, Any]]] = {
 WRITTEN_AS: Final = {"at_s": "at", "source": "from", "target": "to", "link_type": "type", "Namespace.name": "namespace"}
 """Names in JSON where they are not the attribute's."""
 
-EXACT: Final = frozenset({Frame, ExponentialSum, Bounded})
+EXACT: Final = frozenset({Frame, ExponentialSum, Bounded, Inherited})
 """Classes whose parsers refuse an unknown field; elsewhere it is kept, or passed over."""
 
 

@@ -29,6 +29,7 @@ from soma.state.events import (
     MemoryUpdated,
     NamespaceRegistered,
 )
+from soma.state.inherited import Inherited
 from soma.state.namespace import Namespace, Projector
 from soma.state.record import MemoryRecord
 from soma.state.serialization import event_from_dict
@@ -56,7 +57,7 @@ REGISTERED = Namespace("lab", 2, Frame.unit(2), Projector(7, 256))
 SENT: dict[str, Any] = {"event_id": UUID(int=9), "at_s": 86_401.25}
 ENDS: dict[str, Any] = {"namespace": "lab", "source": UUID(int=1), "target": UUID(int=2), "link_type": "caused"}
 EXAMPLES: tuple[Event, ...] = (
-    MemoryCreated(**SENT, record=WHOLE),
+    MemoryCreated(**SENT, record=WHOLE, inherited=Inherited(86_400.0, (0.0, 0.5), 2, 80_000.0)),
     MemoryUpdated(**SENT, record=dataclasses.replace(WHOLE, pinned=True, expires_at=None)),
     MemoryDeleted(**SENT, namespace="lab", id=UUID(int=1), reason="consolidated", into=UUID(int=2)),
     MemoryRecalled(**SENT, namespace="lab", id=UUID(int=1), weight=0.1),
@@ -182,6 +183,8 @@ UGLY = st.sampled_from(
         {"lower": [0], "upper": [1]}, {"lower": [0, 0], "upper": [1, 1]}, {"lower": [0], "upper": [1], "x": 1},
         {"lower": [False, False], "upper": [True, True]},
         {"seed": 1, "embedding_dimension": 2}, {"seed": 1, "embedding_dimension": 2, "x": 3},
+        {"trace_at": 0, "trace": [1, 0.5], "n_recalls": 1, "last_recalled": None},
+        {"trace_at": "2026-03-01", "trace": [True], "n_recalls": 1.0, "last_recalled": 5},
         {"kind": "bounded", "lower": 0, "upper": 1}, {"kind": "logistic", "midpoint": 0, "scale": 1},
     ]
 )  # fmt: skip
@@ -229,6 +232,11 @@ BROKEN: list[tuple[int, str, Any]] = [
     (0, "model_revision", ""),
     (0, "text", ["a"]),
     (0, "tags", "a, b"),
+    (0, "inherited", {"trace_at": 0.0, "trace": [1.0], "n_recalls": 0}),
+    (0, "inherited", {"trace_at": 0.0, "trace": [], "n_recalls": 0, "last_recalled": None}),
+    (0, "inherited", {"trace_at": 0.0, "trace": [-1.0], "n_recalls": 0, "last_recalled": None}),
+    (0, "inherited", {"trace_at": 0.0, "trace": [1.0], "n_recalls": -1, "last_recalled": None}),
+    (0, "inherited", {"trace_at": 0.0, "trace": [1.0], "n_recalls": 0, "last_recalled": None, "x": 1}),
     (0, "tags", ["a\tb"]),
     (0, "tags", {"a": 1}),
     (0, "pinned", 1),
