@@ -255,6 +255,31 @@ def test_a_group_of_any_size_becomes_one() -> None:
     assert applied(broken, plan(broken)).memories == after.memories
 
 
+def test_a_mean_that_rounding_puts_outside_its_cell_is_not_taken() -> None:
+    odd = Namespace("lab", 1, frame=Frame((0.1,), (0.7,)))
+    state = applied(
+        fold([NamespaceRegistered(event_id=UUID(int=1), at_s=0.0, registration=odd)]),
+        [episode(n, DAY, coordinate=(0.1,)) for n in range(10)],
+    )
+    assert sum([0.1] * 10) / 10 < 0.1
+    created = next(consolidate(state.live("lab"), odd, NOW, SCALES))
+    assert isinstance(created, MemoryCreated)
+    assert created.record.coordinate == (0.1,)
+
+
+def test_what_came_back_is_not_taken_for_the_rest_of_a_broken_run() -> None:
+    state = applied(EMPTY, [episode(n, DAY) for n in range(3)])
+    events = plan(state)
+    after = applied(state, events)
+    former = state.live("lab")[0]
+    back = MemoryCreated(event_id=UUID(int=77), at_s=NOW, record=former.record)
+    again = plan(applied(after, [back]))
+    (into,) = {event.into for event in again if isinstance(event, MemoryDeleted)}
+    assert into not in {event.into for event in events if isinstance(event, MemoryDeleted)}
+    (one,) = applied(applied(after, [back]), again).live("lab")
+    assert stands_for(one) == (4, 4)  # who brings a source back by itself has it twice; `undo` has not
+
+
 def test_the_episode_nearest_to_the_mean_of_the_vectors_speaks() -> None:
     state = applied(EMPTY, [episode(n, DAY) for n in range(3)])
     vectors = {"note 0": [1.0, 0.0], "note 1": [0.8, 0.6], "note 2": [0.0, 1.0]}

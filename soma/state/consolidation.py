@@ -417,9 +417,8 @@ def _is_consumable(record: MemoryRecord) -> bool:
     return record.memory_type is MemoryType.EPISODIC or consolidated(record) is not None
 
 
-def _order(memory: StoredMemory) -> tuple[float, bool, UUID]:
-    record = memory.record
-    return record.timestamp, record.memory_type is MemoryType.EPISODIC, record.id
+def _order(memory: StoredMemory) -> tuple[float, UUID]:
+    return memory.record.timestamp, memory.record.id
 
 
 def _ages(memories: Sequence[StoredMemory], now_s: float) -> NDArray[np.float64]:
