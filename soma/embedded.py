@@ -12,7 +12,7 @@ import numpy as np
 from soma.embedding import record_vectors
 from soma.errors import ConfigurationError, InvalidParameterError, NotFoundError
 from soma.math import projection
-from soma.state.events import Event, MemoryLinked, MemoryUnlinked, NamespaceRegistered
+from soma.state.events import Event, MemoryCreated, MemoryLinked, MemoryUnlinked, NamespaceRegistered
 from soma.state.namespace import Namespace
 from soma.state.query import Filter, Query
 from soma.state.recall import Recall, collect, rank
@@ -22,7 +22,7 @@ from soma.stores.rows import index_row, vector_key
 from soma.stores.vectors_memory import ExactIndex
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from soma.embedding import Embedder
     from soma.math.policy import Policy
@@ -79,6 +79,27 @@ class EmbeddedStore:
         self._catch_up()
         return len(self._index)
 
+    def ask(self, query: Query | str | ArrayLike) -> Query:
+        """Return what a caller looks for with the vector of its words.
+
+        Raises
+        ------
+        InvalidParameterError
+            For a blank text, or a vector of another dimension than the embedder's.
+        """
+        asked = Query.of(query)
+        if asked.text is not None and asked.embedding is None and asked.coordinate is None:
+            if not asked.text.strip():
+                raise InvalidParameterError("query", asked.text, "must contain words")
+            return Query(text=asked.text, embedding=tuple(self.embedder.embed([asked.text])[0].tolist()))
+        if asked.embedding is not None and len(asked.embedding) != self.embedder.dimension:
+            raise InvalidParameterError(
+                "embedding",
+                len(asked.embedding),
+                f"must have dimension {self.embedder.dimension}, as {self.embedder.revision} makes",
+            )
+        return asked
+
     def search(self, query: Query, policy: Policy, now_s: float, k: int, keep: Filter) -> Recall:
         """Return the ``k`` best memories: by the index where it can serve the policy, else over all of them.
 
@@ -127,15 +148,22 @@ class EmbeddedStore:
         ]
 
     def commit(self, events: Callable[[], Iterable[Event]], records: Sequence[MemoryRecord] = ()) -> list[Effect]:
-        """Append events and take their effects in one transaction; ``events`` is called inside it."""
+        """Append events and take their effects in one transaction; ``events`` is called inside it.
+
+        The vectors of ``records`` are made before the lock is taken, those of other records that come while it is held.
+        """
         vectors = self._vectors_by_key(records)
         effects: list[Effect] = []
+        made: list[MemoryRecord] = []
         stale: set[bytes] = set()
         with self.storage.writing():
             for number, event in enumerate(events()):
                 if number == 0:
                     self.registration = self._registered()
                 effects.append(self._take(event, stale))
+                if isinstance(event, MemoryCreated) and vector_key(event.record) not in vectors:
+                    made.append(event.record)
+            vectors |= self._vectors_by_key(made)
             self.storage.vectors.put(self.embedder.revision, vectors)
             self.storage.vectors.drop_unused(stale)
         self._catch_up()

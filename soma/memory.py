@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid5
 
+from soma import lifecycle
 from soma.embedded import EmbeddedStore
 from soma.errors import InvalidParameterError
 from soma.lab.recall import LabRecall
+from soma.lifecycle import Consolidation
 from soma.math import policy as policies
+from soma.state.consolidation import Scales
 from soma.state.events import (
     Event,
     MemoryCreated,
     MemoryDeleted,
     MemoryLinked,
-    MemoryRecalled,
     MemoryUnlinked,
     MemoryUpdated,
 )
@@ -271,23 +273,44 @@ class Memory:
 
     def forget_expired(self) -> list[UUID]:
         """Delete the memories whose ``expires_at`` has passed, and return their ids."""
-        now, cause = self._store.clock(), self._store.new_id()
-        gone: list[UUID] = []
+        return lifecycle.sweep(self._store)
 
-        def events() -> Iterator[Event]:
-            gone.extend(self._store.storage.records.expired(self.namespace, now))
-            for id in gone:
-                yield MemoryDeleted(
-                    event_id=self._store.new_id(),
-                    at_s=now,
-                    cause_id=cause,
-                    namespace=self.namespace,
-                    id=id,
-                    reason="expired",
-                )
+    def consolidate(
+        self,
+        scales: Scales,
+        *,
+        now: Instant | None = None,
+        dry_run: bool = False,
+        summarise: Callable[[Sequence[MemoryRecord]], str] | None = None,
+    ) -> Consolidation:
+        """Represent old memories at coarser scales; their importance and their accesses are conserved.
 
-        self._store.commit(events)
-        return gone
+        Parameters
+        ----------
+        scales : Scales
+            From which age on, and how much coarser each band of age is.
+        now : float, aware datetime or str, optional
+            For a dry run: the time that ages are counted to. Without it the clock's.
+        dry_run : bool
+            Say what would be done, and change nothing.
+        summarise : callable, optional
+            Returns the text for a group of records; by default the most central of their texts.
+
+        Returns
+        -------
+        Consolidation
+            How many memories there were, what they became, and the new ones.
+
+        Raises
+        ------
+        InvalidParameterError
+            For a namespace without a frame, or with fewer levels than the scales; for another time than the present
+            that is no dry run.
+        """
+        if now is not None and not dry_run:
+            raise InvalidParameterError("now", now, "must come with dry_run: what is done is done at the present")
+        now_s = self._store.clock() if now is None else to_seconds("now", now)
+        return lifecycle.run_consolidation(self._store, scales, now_s=now_s, is_dry_run=dry_run, summarise=summarise)
 
     def link(self, source: UUID | str, target: UUID | str, link_type: str = "related", weight: float = 1.0) -> None:
         """Link two memories, or set the weight of their link.
@@ -410,7 +433,7 @@ class Memory:
             raise InvalidParameterError("as_of", as_of, "must stand without now and state, which it gives")
         if strengthen and (as_of is not None or state is not None):
             raise InvalidParameterError("strengthen", strengthen, "must be false for another state than today's")
-        asked = self._query(query)
+        asked = self._store.ask(query)
         scored = policies.or_default(policy)
         if as_of is not None:
             state, now = self.as_of(as_of), as_of
@@ -432,7 +455,7 @@ class Memory:
             )
         found = self._store.search(asked, scored, now_s, k, Filter.of(tags=tags, memory_type=memory_type))
         if strengthen and found.hits:
-            self._strengthen([hit.record.id for hit in found])
+            lifecycle.strengthen(self._store, [hit.record.id for hit in found])
         return LabRecall.of(found)
 
     def as_of(self, instant: Instant) -> MinimalSoma:
@@ -465,36 +488,3 @@ class Memory:
             "dimension": self.registration.dimension,
             "embedder": self.embedder.revision,
         }
-
-    # -- how -------------------------------------------------------------------------------------------------
-
-    def _query(self, query: Query | str | ArrayLike) -> Query:
-        asked = Query.of(query)
-        if asked.text is not None and asked.embedding is None and asked.coordinate is None:
-            if not asked.text.strip():
-                raise InvalidParameterError("query", asked.text, "must contain words")
-            vector = self.embedder.embed([asked.text])[0]
-            return Query(text=asked.text, embedding=tuple(vector.tolist()))
-        if asked.embedding is not None and len(asked.embedding) != self.embedder.dimension:
-            raise InvalidParameterError(
-                "embedding",
-                len(asked.embedding),
-                f"must have dimension {self.embedder.dimension}, as {self.embedder.revision} makes",
-            )
-        return asked
-
-    def _strengthen(self, ids: Sequence[UUID]) -> None:
-        now, cause = self._store.clock(), self._store.new_id()
-
-        def events() -> Iterator[Event]:
-            for id, stored in zip(ids, self._store.storage.records.get(self.namespace, ids), strict=True):
-                if isinstance(stored, StoredMemory):  # another process may have forgotten it meanwhile
-                    yield MemoryRecalled(
-                        event_id=self._store.new_id(),
-                        at_s=now,
-                        cause_id=cause,
-                        namespace=self.namespace,
-                        id=id,
-                    )
-
-        self._store.commit(events)

@@ -15,6 +15,7 @@ from soma.errors import ConfigurationError, SomaError
 __all__ = ["main"]
 
 COMMANDS: Final = {
+    "consolidate": "soma.cli.memories:consolidate",
     "demo": "soma.cli.demo:demo",
     "doctor": "soma.cli.doctor:doctor",
     "forget": "soma.cli.memories:forget",

@@ -1,4 +1,4 @@
-"""``soma remember``, ``recall``, ``forget`` and ``stats``."""
+"""``soma remember``, ``recall``, ``forget``, ``consolidate`` and ``stats``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from soma import canonical_json
 from soma.cli.options import as_json, open_memory, print_json, store_options
 from soma.errors import SerializationError
 from soma.math import policy as policies
+from soma.math.units import DAY
+from soma.state.consolidation import Scales
+from soma.state.instant import to_iso
 from soma.state.recall import Recall
 
-__all__ = ["forget", "recall", "remember", "stats"]
+__all__ = ["consolidate", "forget", "recall", "remember", "stats"]
 
 
 @click.command()
@@ -117,6 +120,35 @@ def forget(id: str | None, expired: bool, reason: str, is_json: bool, **store: A
         click.echo(f"forgot {len(forgotten)} expired memories")
     else:
         click.echo(f"forgot {id}")
+
+
+@click.command()
+@click.option("--after", default=30.0, show_default=True, help="Days: what is younger stays as it is.")
+@click.option("--ratio", default=2.0, show_default=True, help="How many times as long each band of age is as the last.")
+@click.option("--levels", default=8, show_default=True, help="How often the frame is halved for the youngest band.")
+@click.option("--now", help="With --dry-run: count ages to this time, ISO 8601.")
+@click.option("--dry-run", is_flag=True, help="Say what would become of them, and change nothing.")
+@store_options
+@as_json
+def consolidate(
+    after: float, ratio: float, levels: int, now: str | None, dry_run: bool, is_json: bool, **store: Any
+) -> None:
+    """Represent old memories at coarser scales: one for each cell and band of age."""
+    scales = Scales(after * DAY, ratio, levels)
+    with open_memory(**store, is_read_only=dry_run) as memory:
+        done = memory.consolidate(scales, now=now, dry_run=dry_run)
+    if is_json:
+        print_json(done.to_dict())
+        return
+    for record in done.made[:20]:
+        known = record.payload["consolidated"]
+        text = " ".join((record.text or str(record.id)).split())
+        click.echo(
+            f"{known['count']:>6,}  {to_iso(known['since'])[:10]} to {to_iso(record.timestamp)[:10]}  {text[:70]}"
+        )
+    if len(done.made) > 20:
+        click.echo(f"and {len(done.made) - 20:,} more")
+    click.echo(str(done))
 
 
 @click.command()
