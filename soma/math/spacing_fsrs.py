@@ -357,9 +357,7 @@ class FSRS:
         at, g = broadcast(at_s=finite("at_s", at_s), grade=grade)
         return ReviewState(self.initial_stability_s(g), self.initial_difficulty(g), at)
 
-    def review(
-        self, state: ReviewState, grade: ArrayLike, at_s: ArrayLike, *, whole_days: bool = False
-    ) -> ReviewState:
+    def review(self, state: ReviewState, grade: ArrayLike, at_s: ArrayLike, *, whole_days: bool = False) -> ReviewState:
         r"""Return the state of items after one more review.
 
         Parameters
