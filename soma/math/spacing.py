@@ -18,11 +18,12 @@ Laws: ``property_tests/math/test_spacing.py``, ``test_spacing_replay.py``, ``tes
 
 from __future__ import annotations
 
-from soma.math.spacing_fsrs import FSRS, Grade, ReviewState
+from soma.math.spacing_fsrs import FSRS
 from soma.math.spacing_half_life import MAX_HALF_LIFE_S, MIN_HALF_LIFE_S, HalfLifeRegression
 from soma.math.spacing_replay import Replay, replay
 from soma.math.spacing_sm2 import SM2State, sm2_review
-from soma.math.spacing_versions import DEFAULT_WEIGHTS, RULES, WEIGHT_DOMAIN, Rules, Version
+from soma.math.spacing_state import ReviewState
+from soma.math.spacing_versions import DEFAULT_WEIGHTS, RULES, WEIGHT_DOMAIN, Grade, Rules, Version
 
 __all__ = [
     "DEFAULT_WEIGHTS",

@@ -2,68 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
 from soma.errors import InvalidParameterError
 from soma.math.decay_models import Power
 from soma.math.domain import FloatArray, finite, non_negative, positive, positive_scalar, unit_interval
+from soma.math.spacing_formulas import (
+    factor,
+    first_difficulty,
+    log_recall,
+    next_difficulty,
+    next_stability,
+)
+from soma.math.spacing_state import ReviewState, broadcast, difficulties, grades
 from soma.math.spacing_versions import DEFAULT_WEIGHTS, RULES, WEIGHT_DOMAIN, Rules, Version
 from soma.math.units import DAY
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-__all__ = ["FSRS", "Grade", "ReviewState"]
-
-_LOG_RECALL_AT_S: Final = math.log(0.9)
-_LEAST_DAYS: Final = 0.001
-_MOST_DAYS: Final = 1e300  # so that stability stays a finite number of seconds
-_EASIEST: Final = 1.0
-_HARDEST: Final = 10.0
-
-
-class Grade(IntEnum):
-    """How a review went: AGAIN is a lapse, the others are recalls."""
-
-    AGAIN = 1
-    HARD = 2
-    GOOD = 3
-    EASY = 4
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class ReviewState:
-    r"""What FSRS knows of each item after a review.
-
-    Parameters
-    ----------
-    stability_s : array_like, shape (\*batch,)
-        Stability :math:`S`: the time at which recall is 0.9, seconds, > 0.
-    difficulty : array_like, shape (\*batch,)
-        Difficulty :math:`D`, dimensionless, in [1, 10].
-    last_review_s : array_like, shape (\*batch,)
-        When the review was, POSIX seconds.
-
-    Raises
-    ------
-    InvalidParameterError
-        Outside the domain; NaN counts as outside.
-    """
-
-    stability_s: FloatArray
-    difficulty: FloatArray
-    last_review_s: FloatArray
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "stability_s", positive("stability_s", self.stability_s))
-        object.__setattr__(self, "difficulty", difficulties(self.difficulty))
-        object.__setattr__(self, "last_review_s", finite("last_review_s", self.last_review_s))
+__all__ = ["FSRS"]
 
 
 @final
@@ -104,7 +65,7 @@ class FSRS:
     >>> model = FSRS.published("6")
     >>> state = model.review(model.start([3, 3], 0.0), [3, 1], 2 * 86_400.0)
     >>> (state.stability_s / 86_400.0).round(2).tolist()
-    [10.85, 0.48]
+    [10.96, 0.61]
     """
 
     version: Version
@@ -143,7 +104,7 @@ class FSRS:
     @property
     def factor(self) -> float:
         """The factor F of the forgetting curve, by which R(S) = 0.9."""
-        return math.expm1(-_LOG_RECALL_AT_S / self.exponent)
+        return factor(self.exponent)
 
     def curve(self, stability_s: float) -> Power:
         """Return the forgetting curve of one stability, in seconds, for policies and plots."""
@@ -175,7 +136,8 @@ class FSRS:
         [1.0, 0.9]
         """
         elapsed, stability = non_negative("elapsed_s", elapsed_s), positive("stability_s", stability_s)
-        return np.exp(self.log_recall(elapsed, stability))
+        with np.errstate(over="ignore", under="ignore"):
+            return np.exp(log_recall(elapsed, stability, self.exponent))
 
     def interval_s(self, retention: ArrayLike, stability_s: ArrayLike) -> FloatArray:
         r"""Return the seconds after which recall is ``retention``: :math:`(S/F)(r^{-1/b} - 1)`.
@@ -256,7 +218,7 @@ class FSRS:
         >>> FSRS.published("6").initial_difficulty([1, 2, 3, 4]).round(2).tolist()
         [6.41, 5.11, 2.12, 1.0]
         """
-        return np.clip(self._first_difficulty(grades("grade", grade)), _EASIEST, _HARDEST)
+        return first_difficulty(self.rules, self.weights, grades("grade", grade))
 
     def next_difficulty(self, difficulty: ArrayLike, grade: ArrayLike) -> FloatArray:
         r"""Return the difficulty after a review.
@@ -287,7 +249,7 @@ class FSRS:
         >>> FSRS.published("6").next_difficulty(5.0, [1, 2, 3, 4]).round(2).tolist()
         [8.34, 6.67, 4.99, 3.31]
         """
-        return self.harder(difficulties(difficulty), grades("grade", grade))
+        return next_difficulty(self.rules, self.weights, difficulties(difficulty), grades("grade", grade))
 
     def next_stability_s(
         self, elapsed_s: ArrayLike, stability_s: ArrayLike, difficulty: ArrayLike, grade: ArrayLike
@@ -319,15 +281,23 @@ class FSRS:
         --------
         >>> model = FSRS.published("6")
         >>> (model.next_stability_s(5 * 86_400.0, 5 * 86_400.0, 5.0, [1, 3]) / 86_400.0).round(2).tolist()
-        [0.95, 15.61]
+        [0.95, 17.36]
         """
         elapsed = non_negative("elapsed_s", elapsed_s)
         stability = positive("stability_s", stability_s)
         t, s, d, g = broadcast(
             elapsed_s=elapsed / DAY, stability_s=stability / DAY, difficulty=difficulties(difficulty), grade=grade
         )
-        following = self.stabler(s, d, t, g, self.log_recall(t, s))
-        return following.reshape(t.shape)[()] * DAY
+        after = next_stability(
+            self.rules,
+            self.weights,
+            s.ravel(),
+            d.ravel(),
+            t.ravel(),
+            g.ravel(),
+            log_recall(t, s, self.exponent).ravel(),
+        )
+        return after.reshape(t.shape) * DAY
 
     def start(self, grade: ArrayLike, at_s: ArrayLike) -> ReviewState:
         r"""Return the state of items after their first review.
@@ -386,7 +356,7 @@ class FSRS:
         >>> model = FSRS.published("6")
         >>> later = model.review(model.start(Grade.GOOD, 0.0), Grade.GOOD, 86_400.0 * 2.3)
         >>> model.retrievability(86_400.0 * 7.0, later.stability_s).round(3).item()
-        0.935
+        0.932
         """
         at, last, s, d, g = broadcast(
             at_s=finite("at_s", at_s),
@@ -401,88 +371,3 @@ class FSRS:
         if whole_days:
             elapsed = np.floor(elapsed / DAY) * DAY
         return ReviewState(self.next_stability_s(elapsed, s, d, g), self.next_difficulty(d, g), at)
-
-    # What follows is unchecked, in days, and shared by single reviews and replays.
-
-    def log_recall(self, t: FloatArray, s: FloatArray) -> FloatArray:
-        """Return the logarithm of R, unchecked; both times in one unit."""
-        with np.errstate(over="ignore", under="ignore"):
-            return np.log1p(t / s * self.factor) * -self.exponent
-
-    def harder(self, d: FloatArray, g: NDArray[Any]) -> FloatArray:
-        """Return the difficulty after a review, unchecked."""
-        w6, w7 = self.weights[6], self.weights[7]
-        change = w6 * (3.0 - g)
-        if self.rules.difficulty == "damped":
-            change = change * (10.0 - d) / 9.0
-        anchor = self._first_difficulty(np.asarray(4 if self.rules.difficulty == "damped" else 3))
-        return np.clip(w7 * anchor + (1.0 - w7) * (d + change), _EASIEST, _HARDEST)
-
-    def stabler(
-        self, s: FloatArray, d: FloatArray, t: FloatArray, g: NDArray[Any], log_recall: FloatArray
-    ) -> FloatArray:
-        """Return the stability after a review, in days, unchecked; all of one shape, raveled in the answer."""
-        w = self.weights
-        gain = math.exp(w[8]) * np.array([0.0, 0.0, w[15], 1.0, w[16]])
-        s, d, t, g = s.ravel(), d.ravel(), t.ravel(), g.ravel()
-        forgotten = -np.expm1(log_recall.ravel())
-        with np.errstate(over="ignore", under="ignore"):
-            after = s * (1.0 + gain[g] * (11.0 - d) * s ** -w[9] * np.expm1(w[10] * forgotten))
-            lapsed = np.flatnonzero(g == Grade.AGAIN)
-            after[lapsed] = self._after_lapse(s[lapsed], d[lapsed], forgotten[lapsed])
-            if self.rules.same_day != "as any":
-                short = np.flatnonzero(t < 1.0)
-                after[short] = self._same_day(s[short], g[short])
-        return np.clip(after, _LEAST_DAYS, _MOST_DAYS, out=after)
-
-    def _first_difficulty(self, g: NDArray[Any]) -> FloatArray:
-        w4, w5 = self.weights[4], self.weights[5]
-        if self.rules.difficulty == "linear":
-            return w4 - w5 * (g - 3.0)
-        return w4 - np.exp(w5 * (g - 1.0)) + 1.0
-
-    def _after_lapse(self, s: FloatArray, d: FloatArray, forgotten: FloatArray) -> FloatArray:
-        w = self.weights
-        after: FloatArray = w[11] * d ** -w[12] * np.expm1(w[13] * np.log1p(s)) * np.exp(w[14] * forgotten)
-        if self.rules.lapse == "at most S":
-            return np.minimum(after, s)
-        if self.rules.lapse == "below S":
-            return np.minimum(after, s / math.exp(w[17] * w[18]))
-        return after
-
-    def _same_day(self, s: FloatArray, g: NDArray[Any]) -> FloatArray:
-        w = self.weights
-        increase = np.exp(w[17] * (g - 3.0 + w[18]))
-        if self.rules.same_day == "saturating":
-            increase = increase * s ** -w[19]
-            increase = np.where(g >= Grade.HARD, np.maximum(increase, 1.0), increase)
-        return s * increase
-
-
-def difficulties(value: ArrayLike) -> FloatArray:
-    """Return difficulties as float64, or raise unless every one lies in [1, 10]."""
-    array = finite("difficulty", value)
-    if not ((array >= _EASIEST) & (array <= _HARDEST)).all():
-        raise InvalidParameterError("difficulty", value, "must lie in [1, 10]")
-    return array
-
-
-def grades(parameter: str, value: ArrayLike) -> NDArray[np.int64]:
-    """Return grades as integers, or raise unless every one is 1, 2, 3 or 4."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "iu":
-        array = finite(parameter, value)
-    whole = array.astype(np.int64)
-    if not ((array >= Grade.AGAIN) & (array <= Grade.EASY) & (whole == array)).all():
-        raise InvalidParameterError(parameter, value, "must be 1, 2, 3 or 4")
-    return whole
-
-
-def broadcast(*, grade: ArrayLike, **arrays: FloatArray) -> tuple[Any, ...]:
-    """Return arrays of one shape, the grades last, or raise."""
-    checked = [*arrays.values(), grades("grade", grade)]
-    try:
-        return np.broadcast_arrays(*checked)
-    except ValueError:
-        shapes = tuple(array.shape for array in checked)
-        raise InvalidParameterError(", ".join([*arrays, "grade"]), shapes, "must broadcast together") from None

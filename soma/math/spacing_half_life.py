@@ -88,7 +88,8 @@ class HalfLifeRegression:
             exponent = np.vecdot(x, np.array(self.weights))
             if np.isnan(exponent).any():
                 raise InvalidParameterError("features", features, "must be small enough to be weighted and summed")
-            return np.clip(np.exp2(exponent) * DAY, MIN_HALF_LIFE_S, MAX_HALF_LIFE_S)
+            half_life: FloatArray = np.clip(np.exp2(exponent) * DAY, MIN_HALF_LIFE_S, MAX_HALF_LIFE_S)
+        return half_life
 
     def retrievability(self, elapsed_s: ArrayLike, features: ArrayLike) -> FloatArray:
         r"""Return the probability of recall after ``elapsed_s`` seconds, :math:`2^{-t/h}`.
@@ -117,4 +118,5 @@ class HalfLifeRegression:
         """
         elapsed = non_negative("elapsed_s", elapsed_s)
         with np.errstate(under="ignore"):
-            return np.exp2(-elapsed / self.half_life_s(features))
+            recall: FloatArray = np.exp2(-elapsed / self.half_life_s(features))
+        return recall

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 import numpy as np
 
 from soma.errors import InvalidParameterError
 from soma.math.domain import FloatArray, finite
-from soma.math.spacing_fsrs import FSRS, ReviewState, grades
+from soma.math.spacing_formulas import log_recall, next_difficulty, next_stability
+from soma.math.spacing_fsrs import FSRS
+from soma.math.spacing_state import ReviewState, grades
 from soma.math.units import DAY
 
 if TYPE_CHECKING:
@@ -55,12 +58,12 @@ class Replay:
 
 
 class _Histories(NamedTuple):
-    """Reviews in the order of their items: the i-th item has ``count[i]`` of them, from ``start[i]``."""
+    """Reviews in the order of their items: the i-th item has ``n_reviews[i]`` of them, from ``start[i]``."""
 
     order: NDArray[np.int64]  # where each review stood
     item: NDArray[np.int64]
     start: NDArray[np.int64]
-    count: NDArray[np.int64]
+    n_reviews: NDArray[np.int64]
 
 
 def replay(model: FSRS, item: ArrayLike, time_s: ArrayLike, grade: ArrayLike, *, whole_days: bool = False) -> Replay:
@@ -91,68 +94,74 @@ def replay(model: FSRS, item: ArrayLike, time_s: ArrayLike, grade: ArrayLike, *,
 
     Notes
     -----
-    It is `FSRS.start` and `FSRS.review` on each item in turn, to rounding. The cost is a pass over arrays for each review
-    that the longest history has: a few very long histories alone are slow. Laws:
+    It is `FSRS.start` and `FSRS.review` on each item in turn, to rounding. It costs a pass over arrays for each review
+    of the longest history: a few very long histories alone are slow. Laws:
     ``property_tests/math/test_spacing_replay.py``.
 
     Examples
     --------
     >>> seen = replay(FSRS.published("6"), [7, 9, 7], [0.0, 3_600.0, 2 * 86_400.0], [3, 4, 3])
     >>> seen.retrievability.round(3).tolist()
-    [nan, nan, 0.911]
+    [nan, nan, 0.909]
     >>> seen.item.tolist(), (seen.state.stability_s / 86_400.0).round(2).tolist()
-    ([7, 9], [10.85, 8.3])
+    ([7, 9], [10.96, 8.3])
     """
     items, times, marks = _ids(item), finite("time_s", time_s), grades("grade", grade)
     if not items.shape == times.shape == marks.shape == (items.size,):
         shapes = (items.shape, times.shape, marks.shape)
         raise InvalidParameterError("item, time_s, grade", shapes, "must be of one dimension and one length")
     histories = _histories(items)
-    order, _, start, count = histories
-    times, marks = times[order], marks[order]
-    elapsed = np.empty(items.size)
-    np.subtract(times[1:], times[:-1], out=elapsed[1:])
-    elapsed[start] = np.nan
-    if (elapsed < 0.0).any():
-        raise InvalidParameterError("time_s", time_s, "must never fall within the reviews of one item")
-    elapsed /= DAY
-    if whole_days:
-        np.floor(elapsed, out=elapsed)
-    before, after = _walk(model, histories, elapsed, marks)
-    before[2] = np.exp(before[2])
-    seen = np.empty((4, items.size))
-    for given, grouped in zip(seen, (elapsed, *before), strict=True):
-        given[order] = grouped
-    return Replay(
-        seen[0] * DAY,
-        seen[3],
-        seen[1] * DAY,
-        seen[2],
-        histories.item,
-        ReviewState(after[0] * DAY, after[1], times[start + count - 1]),
+    n_items = len(histories.item)
+    seen = tuple(np.empty(items.size) for _ in range(4))
+    known = ReviewState(
+        np.ones(n_items), np.ones(n_items), times[histories.order[histories.start + histories.n_reviews - 1]]
     )
+    longest_first = np.argsort(-histories.n_reviews, kind="stable")
+    for low in range(0, n_items, _ITEMS_AT_ONCE):
+        rows = longest_first[low : low + _ITEMS_AT_ONCE]
+        place, widths = _steps(histories, rows)
+        with np.errstate(over="ignore", under="ignore"):
+            walked, s, d = _walk(model, widths, times[place], marks[place], whole_days)
+        if (walked[0] < 0.0).any():
+            raise InvalidParameterError("time_s", time_s, "must never fall within the reviews of one item")
+        for whole, part in zip(seen, walked, strict=True):
+            whole[place] = part
+        known.stability_s[rows], known.difficulty[rows] = s * DAY, d
+    return Replay(*seen, histories.item, known)
+
+
+def _steps(histories: _Histories, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[int]]:
+    """Return where the first reviews of these items stood, then the second, and so on; and how many of each.
+
+    The items come longest history first, so that those with another review are always the first of those before.
+    """
+    start, n_reviews = histories.start[rows], histories.n_reviews[rows]
+    widths = np.searchsorted(-n_reviews, -np.arange(n_reviews[0])).tolist()
+    return histories.order[np.concatenate([start[:width] + k for k, width in enumerate(widths)])], widths
 
 
 def _walk(
-    model: FSRS, histories: _Histories, elapsed: FloatArray, marks: NDArray[Any]
-) -> tuple[FloatArray, FloatArray]:
-    """Return S, D and ln R before each review, in the order of the items, and S and D after each item's last."""
-    before, after = np.full((3, len(elapsed)), np.nan), np.empty((2, len(histories.start)))
-    longest_first = np.argsort(-histories.count, kind="stable")
-    for low in range(0, len(longest_first), _ITEMS_AT_ONCE):
-        rows = longest_first[low : low + _ITEMS_AT_ONCE]
-        start, count = histories.start[rows], histories.count[rows]
-        g = marks[start]
-        stability, difficulty = model.initial_stability_s(g) / DAY, model.initial_difficulty(g)
-        for k in range(1, count[0]):
-            n = int(np.searchsorted(-count, -k))  # that have another review
-            at = start[:n] + k
-            s, d, t, g = stability[:n], difficulty[:n], elapsed[at], marks[at]
-            log_recall = model.log_recall(t, s)
-            before[0, at], before[1, at], before[2, at] = s, d, log_recall
-            s[:], d[:] = model.stabler(s, d, t, g, log_recall), model.harder(d, g)
-        after[:, rows] = stability, difficulty
-    return before, after
+    model: FSRS, widths: list[int], times: FloatArray, marks: NDArray[np.int8], whole_days: bool
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return elapsed s, R, S in s and D before each review, as rows; and S in days and D after the last of each item."""
+    rules, w, b = model.rules, model.weights, model.exponent
+    walked = np.full((4, len(times)), np.nan)
+    first = widths[0]
+    stability, difficulty = model.initial_stability_s(marks[:first]) / DAY, model.initial_difficulty(marks[:first])
+    low = 0
+    for before, width in pairwise(widths):
+        was, now = slice(low, low + width), slice(low + before, low + before + width)
+        t, g, s, d = (times[now] - times[was]) / DAY, marks[now], stability[:width], difficulty[:width]
+        if whole_days:
+            t = np.floor(t)
+        log_r = log_recall(t, s, b)
+        walked[0, now], walked[1, now], walked[2, now], walked[3, now] = t, log_r, s, d
+        s[:] = next_stability(rules, w, s, d, t, g, log_r)
+        d[:] = next_difficulty(rules, w, d, g)
+        low += before
+    np.exp(walked[1], out=walked[1])
+    walked[::2] *= DAY
+    return walked, stability, difficulty
 
 
 def _histories(items: NDArray[np.int64]) -> _Histories:

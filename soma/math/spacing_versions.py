@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["DEFAULT_WEIGHTS", "RULES", "WEIGHT_DOMAIN", "Rules", "Version"]
+__all__ = ["DEFAULT_WEIGHTS", "RULES", "WEIGHT_DOMAIN", "Grade", "Rules", "Version"]
 
 Version: TypeAlias = Literal["4", "4.5", "5", "6"]
+
+
+class Grade(IntEnum):
+    """How a review went: AGAIN is a lapse, the others are recalls."""
+
+    AGAIN = 1
+    HARD = 2
+    GOOD = 3
+    EASY = 4
 
 
 @dataclass(frozen=True, slots=True)
