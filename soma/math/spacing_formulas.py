@@ -1,6 +1,7 @@
 """The formulas of FSRS: unchecked, in days, for arrays of one shape; shared by single reviews and by replays.
 
-Overflow and underflow give limits, and callers silence them."""
+Overflow and underflow give limits, and callers silence them.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +10,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-
-from soma.math.spacing_versions import Grade
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,74 +22,74 @@ HARDEST: Final = 10.0
 _LOG_RECALL_AT_S: Final = math.log(0.9)
 _LEAST_DAYS: Final = 0.001
 _MOST_DAYS: Final = 1e300  # so that stability stays a finite number of seconds
+_AGAIN, _GOOD, _EASY = 1, 3, 4  # plain numbers: these formulas are called for a few items at a time, too
 
 
-def factor(exponent: float) -> float:
-    """Return the factor F of the forgetting curve, by which R(S) = 0.9."""
-    return math.expm1(-_LOG_RECALL_AT_S / exponent)
+class Formulas:
+    """The formulas of one version with its weights, and the constants that they need again and again."""
 
+    def __init__(self, rules: Rules, weights: Sequence[float]) -> None:
+        self._rules, self._w = rules, weights
+        self.exponent = weights[-1] if rules.exponent is None else rules.exponent
+        self.factor = math.expm1(-_LOG_RECALL_AT_S / self.exponent)
+        self._is_damped = rules.difficulty == "damped"
+        self._aim = float(self._unclamped(np.asarray(_EASY if self._is_damped else _GOOD))) * weights[7]
+        self._first_days = np.array([np.nan, *weights[:4]])
+        self._gain = math.exp(weights[8]) * np.array([0.0, 0.0, weights[15], 1.0, weights[16]])
+        self._shrink = math.exp(-weights[17] * weights[18]) if rules.lapse == "below S" else 1.0
 
-def log_recall(t: FloatArray, s: FloatArray, exponent: float) -> FloatArray:
-    """Return the logarithm of R; both times in one unit."""
-    logarithm: FloatArray = np.log1p(t / s * factor(exponent)) * -exponent
-    return logarithm
+    def log_recall(self, t: FloatArray, s: FloatArray) -> FloatArray:
+        """Return the logarithm of R; both times in one unit."""
+        logarithm: FloatArray = np.log1p(t / s * self.factor) * -self.exponent
+        return logarithm
 
+    def first_stability(self, g: NDArray[Any]) -> FloatArray:
+        """Return the stability after a first review."""
+        stability: FloatArray = self._first_days[g]
+        return stability
 
-def first_difficulty(rules: Rules, w: Sequence[float], g: NDArray[Any]) -> FloatArray:
-    """Return the difficulty after a first review."""
-    return np.clip(_unclamped(rules, w, g), EASIEST, HARDEST)
+    def first_difficulty(self, g: NDArray[Any]) -> FloatArray:
+        """Return the difficulty after a first review."""
+        return np.minimum(np.maximum(self._unclamped(g), EASIEST), HARDEST)
 
+    def next_difficulty(self, d: FloatArray, g: NDArray[Any]) -> FloatArray:
+        """Return the difficulty after a review."""
+        change = (3.0 - g) * self._w[6]
+        if self._is_damped:
+            change *= (10.0 - d) / 9.0
+        following = (d + change) * (1.0 - self._w[7]) + self._aim
+        return np.minimum(np.maximum(following, EASIEST), HARDEST)
 
-def next_difficulty(rules: Rules, w: Sequence[float], d: FloatArray, g: NDArray[Any]) -> FloatArray:
-    """Return the difficulty after a review."""
-    change = w[6] * (3.0 - g)
-    if rules.difficulty == "damped":
-        change = change * (10.0 - d) / 9.0
-    aim = Grade.EASY if rules.difficulty == "damped" else Grade.GOOD
-    aimed = float(_unclamped(rules, w, np.asarray(aim)))
-    return np.clip(w[7] * aimed + (1.0 - w[7]) * (d + change), EASIEST, HARDEST)
+    def next_stability(
+        self, s: FloatArray, d: FloatArray, t: FloatArray, g: NDArray[Any], log_r: FloatArray
+    ) -> FloatArray:
+        """Return the stability after a review, of rows with one number an item; ``log_r`` is ln R before it."""
+        w = self._w
+        forgotten = -np.expm1(log_r)
+        after: FloatArray = s * (1.0 + self._gain[g] * (11.0 - d) * s ** -w[9] * np.expm1(forgotten * w[10]))
+        (lapsed,) = (g == _AGAIN).nonzero()
+        after[lapsed] = self._after_lapse(s[lapsed], d[lapsed], forgotten[lapsed])
+        if self._rules.same_day != "as any":
+            (short,) = (t < 1.0).nonzero()
+            after[short] = self._same_day(s[short], g[short])
+        return np.minimum(np.maximum(after, _LEAST_DAYS), _MOST_DAYS)
 
+    def _unclamped(self, g: NDArray[Any]) -> FloatArray:
+        w4, w5 = self._w[4], self._w[5]
+        change = np.expm1(w5 * (g - 1.0)) if self._is_damped else w5 * (g - 3.0)
+        difficulty: FloatArray = w4 - change
+        return difficulty
 
-def next_stability(
-    rules: Rules,
-    w: Sequence[float],
-    s: FloatArray,
-    d: FloatArray,
-    t: FloatArray,
-    g: NDArray[Any],
-    log_r: FloatArray,
-) -> FloatArray:
-    """Return the stability after a review, of rows with one number an item; ``log_r`` is ln R before it."""
-    gain = math.exp(w[8]) * np.array([0.0, 0.0, w[15], 1.0, w[16]])
-    forgotten = -np.expm1(log_r)
-    after: FloatArray = s * (1.0 + gain[g] * (11.0 - d) * s ** -w[9] * np.expm1(w[10] * forgotten))
-    lapsed = np.flatnonzero(g == Grade.AGAIN)
-    after[lapsed] = _after_lapse(rules, w, s[lapsed], d[lapsed], forgotten[lapsed])
-    if rules.same_day != "as any":
-        short = np.flatnonzero(t < 1.0)
-        after[short] = _same_day(rules, w, s[short], g[short])
-    return np.clip(after, _LEAST_DAYS, _MOST_DAYS, out=after)
+    def _after_lapse(self, s: FloatArray, d: FloatArray, forgotten: FloatArray) -> FloatArray:
+        w = self._w
+        after: FloatArray = w[11] * d ** -w[12] * np.expm1(w[13] * np.log1p(s)) * np.exp(w[14] * forgotten)
+        return after if self._rules.lapse == "free" else np.minimum(after, s * self._shrink)
 
-
-def _unclamped(rules: Rules, w: Sequence[float], g: NDArray[Any]) -> FloatArray:
-    change = w[5] * (g - 3.0) if rules.difficulty == "linear" else np.expm1(w[5] * (g - 1.0))
-    difficulty: FloatArray = w[4] - change
-    return difficulty
-
-
-def _after_lapse(rules: Rules, w: Sequence[float], s: FloatArray, d: FloatArray, forgotten: FloatArray) -> FloatArray:
-    after: FloatArray = w[11] * d ** -w[12] * np.expm1(w[13] * np.log1p(s)) * np.exp(w[14] * forgotten)
-    if rules.lapse == "at most S":
-        return np.minimum(after, s)
-    if rules.lapse == "below S":
-        return np.minimum(after, s / math.exp(w[17] * w[18]))
-    return after
-
-
-def _same_day(rules: Rules, w: Sequence[float], s: FloatArray, g: NDArray[Any]) -> FloatArray:
-    increase: FloatArray = np.exp(w[17] * (g - 3.0 + w[18]))
-    if rules.same_day == "saturating":
-        increase = increase * s ** -w[19]
-        increase = np.where(g == Grade.AGAIN, increase, np.maximum(increase, 1.0))
-    after: FloatArray = s * increase
-    return after
+    def _same_day(self, s: FloatArray, g: NDArray[Any]) -> FloatArray:
+        w = self._w
+        increase: FloatArray = np.exp(w[17] * (g - 3.0 + w[18]))
+        if self._rules.same_day == "saturating":
+            increase = increase * s ** -w[19]
+            increase = np.where(g == _AGAIN, increase, np.maximum(increase, 1.0))
+        after: FloatArray = s * increase
+        return after

@@ -10,13 +10,7 @@ import numpy as np
 from soma.errors import InvalidParameterError
 from soma.math.decay_models import Power
 from soma.math.domain import FloatArray, finite, non_negative, positive, positive_scalar, unit_interval
-from soma.math.spacing_formulas import (
-    factor,
-    first_difficulty,
-    log_recall,
-    next_difficulty,
-    next_stability,
-)
+from soma.math.spacing_formulas import Formulas
 from soma.math.spacing_state import ReviewState, broadcast, difficulties, grades
 from soma.math.spacing_versions import DEFAULT_WEIGHTS, RULES, WEIGHT_DOMAIN, Rules, Version
 from soma.math.units import DAY
@@ -98,13 +92,16 @@ class FSRS:
     @property
     def exponent(self) -> float:
         """The exponent b of the forgetting curve, > 0."""
-        own = self.rules.exponent
-        return self.weights[-1] if own is None else own
+        return self._formulas.exponent
 
     @property
     def factor(self) -> float:
         """The factor F of the forgetting curve, by which R(S) = 0.9."""
-        return factor(self.exponent)
+        return self._formulas.factor
+
+    @property
+    def _formulas(self) -> Formulas:
+        return Formulas(self.rules, self.weights)
 
     def curve(self, stability_s: float) -> Power:
         """Return the forgetting curve of one stability, in seconds, for policies and plots."""
@@ -137,7 +134,7 @@ class FSRS:
         """
         elapsed, stability = non_negative("elapsed_s", elapsed_s), positive("stability_s", stability_s)
         with np.errstate(over="ignore", under="ignore"):
-            return np.exp(log_recall(elapsed, stability, self.exponent))
+            return np.exp(self._formulas.log_recall(elapsed, stability))
 
     def interval_s(self, retention: ArrayLike, stability_s: ArrayLike) -> FloatArray:
         r"""Return the seconds after which recall is ``retention``: :math:`(S/F)(r^{-1/b} - 1)`.
@@ -191,7 +188,7 @@ class FSRS:
         >>> (FSRS.published("6").initial_stability_s([1, 4]) / 86_400.0).tolist()
         [0.212, 8.2956]
         """
-        return np.take(self.weights, grades("grade", grade) - 1) * DAY
+        return self._formulas.first_stability(grades("grade", grade)) * DAY
 
     def initial_difficulty(self, grade: ArrayLike) -> FloatArray:
         r"""Return the difficulty after a first review.
@@ -218,7 +215,7 @@ class FSRS:
         >>> FSRS.published("6").initial_difficulty([1, 2, 3, 4]).round(2).tolist()
         [6.41, 5.11, 2.12, 1.0]
         """
-        return first_difficulty(self.rules, self.weights, grades("grade", grade))
+        return self._formulas.first_difficulty(grades("grade", grade))
 
     def next_difficulty(self, difficulty: ArrayLike, grade: ArrayLike) -> FloatArray:
         r"""Return the difficulty after a review.
@@ -249,7 +246,7 @@ class FSRS:
         >>> FSRS.published("6").next_difficulty(5.0, [1, 2, 3, 4]).round(2).tolist()
         [8.34, 6.67, 4.99, 3.31]
         """
-        return next_difficulty(self.rules, self.weights, difficulties(difficulty), grades("grade", grade))
+        return self._formulas.next_difficulty(difficulties(difficulty), grades("grade", grade))
 
     def next_stability_s(
         self, elapsed_s: ArrayLike, stability_s: ArrayLike, difficulty: ArrayLike, grade: ArrayLike
@@ -288,16 +285,12 @@ class FSRS:
         t, s, d, g = broadcast(
             elapsed_s=elapsed / DAY, stability_s=stability / DAY, difficulty=difficulties(difficulty), grade=grade
         )
-        after = next_stability(
-            self.rules,
-            self.weights,
-            s.ravel(),
-            d.ravel(),
-            t.ravel(),
-            g.ravel(),
-            log_recall(t, s, self.exponent).ravel(),
-        )
-        return after.reshape(t.shape) * DAY
+        formulas = self._formulas
+        with np.errstate(over="ignore", under="ignore"):
+            log_r = formulas.log_recall(t, s)
+            after = formulas.next_stability(s.ravel(), d.ravel(), t.ravel(), g.ravel(), log_r.ravel())
+        following: FloatArray = after.reshape(t.shape) * DAY
+        return following
 
     def start(self, grade: ArrayLike, at_s: ArrayLike) -> ReviewState:
         r"""Return the state of items after their first review.
@@ -321,7 +314,7 @@ class FSRS:
 
         Examples
         --------
-        >>> FSRS.published("6").start(Grade.GOOD, 0.0).difficulty.round(3).item()
+        >>> FSRS.published("6").start(3, 0.0).difficulty.round(3).item()
         2.118
         """
         at, g = broadcast(at_s=finite("at_s", at_s), grade=grade)
@@ -354,7 +347,7 @@ class FSRS:
         Examples
         --------
         >>> model = FSRS.published("6")
-        >>> later = model.review(model.start(Grade.GOOD, 0.0), Grade.GOOD, 86_400.0 * 2.3)
+        >>> later = model.review(model.start(3, 0.0), 3, 86_400.0 * 2.3)
         >>> model.retrievability(86_400.0 * 7.0, later.stability_s).round(3).item()
         0.932
         """

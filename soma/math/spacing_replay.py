@@ -10,7 +10,7 @@ import numpy as np
 
 from soma.errors import InvalidParameterError
 from soma.math.domain import FloatArray, finite
-from soma.math.spacing_formulas import log_recall, next_difficulty, next_stability
+from soma.math.spacing_formulas import Formulas
 from soma.math.spacing_fsrs import FSRS
 from soma.math.spacing_state import ReviewState, grades
 from soma.math.units import DAY
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Replay", "replay"]
 
-_ITEMS_AT_ONCE: Final = 4_096  # what they need stays in the cache of one core
+_ITEMS_AT_ONCE: Final = 16_384  # what they need stays in the cache of one core
 
 
 @final
@@ -111,23 +111,21 @@ def replay(model: FSRS, item: ArrayLike, time_s: ArrayLike, grade: ArrayLike, *,
         shapes = (items.shape, times.shape, marks.shape)
         raise InvalidParameterError("item, time_s, grade", shapes, "must be of one dimension and one length")
     histories = _histories(items)
-    n_items = len(histories.item)
-    seen = tuple(np.empty(items.size) for _ in range(4))
-    known = ReviewState(
-        np.ones(n_items), np.ones(n_items), times[histories.order[histories.start + histories.n_reviews - 1]]
-    )
+    formulas = Formulas(model.rules, model.weights)
+    before, after = np.empty((4, items.size)), np.empty((2, len(histories.item)))
     longest_first = np.argsort(-histories.n_reviews, kind="stable")
-    for low in range(0, n_items, _ITEMS_AT_ONCE):
+    for low in range(0, len(longest_first), _ITEMS_AT_ONCE):
         rows = longest_first[low : low + _ITEMS_AT_ONCE]
         place, widths = _steps(histories, rows)
         with np.errstate(over="ignore", under="ignore"):
-            walked, s, d = _walk(model, widths, times[place], marks[place], whole_days)
-        if (walked[0] < 0.0).any():
+            seen, after[:, rows] = _walk(formulas, widths, times[place], marks[place], whole_days)
+        if (seen[0] < 0.0).any():
             raise InvalidParameterError("time_s", time_s, "must never fall within the reviews of one item")
-        for whole, part in zip(seen, walked, strict=True):
+        for whole, part in zip(before, seen, strict=True):
             whole[place] = part
-        known.stability_s[rows], known.difficulty[rows] = s * DAY, d
-    return Replay(*seen, histories.item, known)
+    last = histories.order[histories.start + histories.n_reviews - 1]
+    state = ReviewState(after[0] * DAY, after[1], times[last])
+    return Replay(before[0], before[1], before[2], before[3], histories.item, state)
 
 
 def _steps(histories: _Histories, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[int]]:
@@ -141,27 +139,25 @@ def _steps(histories: _Histories, rows: NDArray[np.int64]) -> tuple[NDArray[np.i
 
 
 def _walk(
-    model: FSRS, widths: list[int], times: FloatArray, marks: NDArray[np.int8], whole_days: bool
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return elapsed s, R, S in s and D before each review, as rows; and S in days and D after the last of each item."""
-    rules, w, b = model.rules, model.weights, model.exponent
-    walked = np.full((4, len(times)), np.nan)
-    first = widths[0]
-    stability, difficulty = model.initial_stability_s(marks[:first]) / DAY, model.initial_difficulty(marks[:first])
+    formulas: Formulas, widths: list[int], times: FloatArray, marks: NDArray[np.int8], whole_days: bool
+) -> tuple[FloatArray, FloatArray]:
+    """Return elapsed s, R, S in s and D before each review; and S in days and D after the last of each item."""
+    seen, n_items = np.full((4, len(times)), np.nan), widths[0]
+    known = np.stack([formulas.first_stability(marks[:n_items]), formulas.first_difficulty(marks[:n_items])])
     low = 0
-    for before, width in pairwise(widths):
-        was, now = slice(low, low + width), slice(low + before, low + before + width)
-        t, g, s, d = (times[now] - times[was]) / DAY, marks[now], stability[:width], difficulty[:width]
+    for n_before, n in pairwise(widths):
+        was, now = slice(low, low + n), slice(low + n_before, low + n_before + n)
+        t, g, (s, d) = (times[now] - times[was]) / DAY, marks[now], known[:, :n]
         if whole_days:
-            t = np.floor(t)
-        log_r = log_recall(t, s, b)
-        walked[0, now], walked[1, now], walked[2, now], walked[3, now] = t, log_r, s, d
-        s[:] = next_stability(rules, w, s, d, t, g, log_r)
-        d[:] = next_difficulty(rules, w, d, g)
-        low += before
-    np.exp(walked[1], out=walked[1])
-    walked[::2] *= DAY
-    return walked, stability, difficulty
+            np.floor(t, out=t)
+        log_r = formulas.log_recall(t, s)
+        for row, value in enumerate((t, log_r, s, d)):
+            seen[row, now] = value
+        known[0, :n], known[1, :n] = formulas.next_stability(s, d, t, g, log_r), formulas.next_difficulty(d, g)
+        low += n_before
+    np.exp(seen[1], out=seen[1])
+    seen[::2] *= DAY
+    return seen, known
 
 
 def _histories(items: NDArray[np.int64]) -> _Histories:
@@ -170,7 +166,9 @@ def _histories(items: NDArray[np.int64]) -> _Histories:
         nothing = np.empty(0, np.int64)
         return _Histories(nothing, nothing, nothing, nothing)
     low, bits = int(items.min()), n.bit_length()
-    if (int(items.max()) - low) >> (63 - bits):
+    if (items[1:] >= items[:-1]).all():
+        order, grouped = np.arange(n), items
+    elif (int(items.max()) - low) >> (63 - bits):
         order = np.argsort(items, kind="stable")
         grouped = items[order]
     else:  # item and place in one integer: many times faster to sort
