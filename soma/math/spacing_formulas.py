@@ -6,10 +6,13 @@ Overflow and underflow give limits, and callers silence them.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+
+from soma.math.units import DAY
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +24,7 @@ EASIEST: Final = 1.0
 HARDEST: Final = 10.0
 _LOG_RECALL_AT_S: Final = math.log(0.9)
 _LEAST_DAYS: Final = 0.001
-_MOST_DAYS: Final = 1e300  # so that stability stays a finite number of seconds
+_MOST_DAYS: Final = (1.0 - 1e-15) * sys.float_info.max / DAY  # so that stability stays a finite number of seconds
 _AGAIN, _GOOD, _EASY = 1, 3, 4  # plain numbers: these formulas are called for a few items at a time, too
 
 
@@ -66,13 +69,14 @@ class Formulas:
         """Return the stability after a review, of rows with one number an item; ``log_r`` is ln R before it."""
         w = self._w
         forgotten = -np.expm1(log_r)
-        after: FloatArray = s * (1.0 + self._gain[g] * (11.0 - d) * s ** -w[9] * np.expm1(forgotten * w[10]))
+        after: FloatArray = s + self._gain[g] * (11.0 - d) * s ** (1.0 - w[9]) * np.expm1(forgotten * w[10])
         (lapsed,) = (g == _AGAIN).nonzero()
         after[lapsed] = self._after_lapse(s[lapsed], d[lapsed], forgotten[lapsed])
         if self._rules.same_day != "as any":
             (short,) = (t < 1.0).nonzero()
             after[short] = self._same_day(s[short], g[short])
-        return np.minimum(np.maximum(after, _LEAST_DAYS), _MOST_DAYS)
+        np.maximum(after, _LEAST_DAYS, out=after)
+        return np.minimum(after, _MOST_DAYS, out=after)
 
     def _unclamped(self, g: NDArray[Any]) -> FloatArray:
         w4, w5 = self._w[4], self._w[5]
@@ -87,9 +91,8 @@ class Formulas:
 
     def _same_day(self, s: FloatArray, g: NDArray[Any]) -> FloatArray:
         w = self._w
-        increase: FloatArray = np.exp(w[17] * (g - 3.0 + w[18]))
-        if self._rules.same_day == "saturating":
-            increase = increase * s ** -w[19]
-            increase = np.where(g == _AGAIN, increase, np.maximum(increase, 1.0))
-        after: FloatArray = s * increase
-        return after
+        factor: FloatArray = np.exp(w[17] * (g - 3.0 + w[18]))
+        if self._rules.same_day == "short":
+            return s * factor
+        after = s ** (1.0 - w[19]) * factor
+        return np.where(g == _AGAIN, after, np.maximum(after, s))

@@ -283,7 +283,10 @@ class FSRS:
         elapsed = non_negative("elapsed_s", elapsed_s)
         stability = positive("stability_s", stability_s)
         t, s, d, g = broadcast(
-            elapsed_s=elapsed / DAY, stability_s=stability / DAY, difficulty=difficulties(difficulty), grade=grade
+            elapsed_s=elapsed / DAY,
+            stability_s=np.maximum(stability / DAY, np.finfo(np.float64).tiny),
+            difficulty=difficulties(difficulty),
+            grade=grade,
         )
         formulas = self._formulas
         with np.errstate(over="ignore", under="ignore"):

@@ -19,7 +19,7 @@ __all__ = ["SM2State", "sm2_review"]
 _LEAST_EASINESS: Final = 1.3
 _PASSED: Final = 3
 _JUST_BELOW_1: Final = 1.0 - 1e-12  # 5 x 2.8 comes out above 14, and must not be rounded up to 15
-_MOST_DAYS: Final = 1e300
+_MOST_DAYS: Final = 1e300  # so that intervals stay finite
 
 
 @final

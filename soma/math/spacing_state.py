@@ -71,7 +71,7 @@ def grades(parameter: str, value: ArrayLike) -> NDArray[np.int8]:
 
 def broadcast(*, grade: ArrayLike, **arrays: FloatArray) -> tuple[Any, ...]:
     """Return arrays of one shape, the grades last, or raise."""
-    checked = [*arrays.values(), grades("grade", grade)]
+    checked: list[NDArray[Any]] = [*arrays.values(), grades("grade", grade)]
     try:
         return np.broadcast_arrays(*checked)
     except ValueError:
