@@ -69,7 +69,7 @@ class Formulas:
         """Return the stability after a review, of rows with one number an item; ``log_r`` is ln R before it."""
         w = self._w
         forgotten = -np.expm1(log_r)
-        after: FloatArray = s + self._gain[g] * (11.0 - d) * s ** (1.0 - w[9]) * np.expm1(forgotten * w[10])
+        after: FloatArray = s + np.expm1(forgotten * w[10]) * s ** (1.0 - w[9]) * (11.0 - d) * self._gain[g]
         (lapsed,) = (g == _AGAIN).nonzero()
         after[lapsed] = self._after_lapse(s[lapsed], d[lapsed], forgotten[lapsed])
         if self._rules.same_day != "as any":

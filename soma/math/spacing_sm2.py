@@ -112,6 +112,6 @@ def sm2_review(state: SM2State, quality: ArrayLike, *, failure_changes_easiness:
     easiness = np.maximum(before + (0.1 - missing * (0.08 + missing * 0.02)), _LEAST_EASINESS)
     if not failure_changes_easiness:
         easiness = np.where(is_recalled, easiness, before)
-    grown = np.minimum(np.ceil(interval / DAY * easiness * _JUST_BELOW_1), _MOST_DAYS)
+    grown = np.clip(np.ceil(interval / DAY * easiness * _JUST_BELOW_1), 1.0, _MOST_DAYS)
     days = np.where(is_recalled, np.select([n == 0, n == 1], [1.0, 6.0], grown), 1.0)
     return SM2State(np.where(is_recalled, n + 1, 0), days * DAY, easiness)
