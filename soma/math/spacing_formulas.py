@@ -38,13 +38,15 @@ class Formulas:
         self._is_damped = rules.difficulty == "damped"
         self._aim = float(self._unclamped(np.asarray(_EASY if self._is_damped else _GOOD))) * weights[7]
         self._first_days = np.array([np.nan, *weights[:4]])
-        self._gain = math.exp(weights[8]) * np.array([0.0, 0.0, weights[15], 1.0, weights[16]])
+        self._gain = math.exp(weights[8])
+        # of a parabola through w15, 1 and w16 for Hard, Good and Easy: many times faster than a table
+        self._slope, self._bend = (weights[16] - weights[15]) / 2.0, (weights[16] + weights[15]) / 2.0 - 1.0
         self._shrink = math.exp(-weights[17] * weights[18]) if rules.lapse == "below S" else 1.0
 
-    def log_recall(self, t: FloatArray, s: FloatArray) -> FloatArray:
-        """Return the logarithm of R; both times in one unit."""
-        logarithm: FloatArray = np.log1p(t / s * self.factor) * -self.exponent
-        return logarithm
+    def recall(self, t: FloatArray, s: FloatArray) -> FloatArray:
+        """Return R; both times in one unit."""
+        recall: FloatArray = np.exp(np.log1p(t / s * self.factor) * -self.exponent)
+        return recall
 
     def first_stability(self, g: NDArray[Any]) -> FloatArray:
         """Return the stability after a first review."""
@@ -57,19 +59,17 @@ class Formulas:
 
     def next_difficulty(self, d: FloatArray, g: NDArray[Any]) -> FloatArray:
         """Return the difficulty after a review."""
-        change = (3.0 - g) * self._w[6]
+        change = (g - 3.0) * -self._w[6]
         if self._is_damped:
             change *= (10.0 - d) / 9.0
         following = (d + change) * (1.0 - self._w[7]) + self._aim
         return np.minimum(np.maximum(following, EASIEST), HARDEST)
 
-    def next_stability(
-        self, s: FloatArray, d: FloatArray, t: FloatArray, g: NDArray[Any], log_r: FloatArray
-    ) -> FloatArray:
-        """Return the stability after a review, of rows with one number an item; ``log_r`` is ln R before it."""
-        w = self._w
-        forgotten = -np.expm1(log_r)
-        after: FloatArray = s + np.expm1(forgotten * w[10]) * s ** (1.0 - w[9]) * (11.0 - d) * self._gain[g]
+    def next_stability(self, s: FloatArray, d: FloatArray, t: FloatArray, g: NDArray[Any], r: FloatArray) -> FloatArray:
+        """Return the stability after a review at recall ``r``, of rows with one number an item."""
+        w, forgotten, above_good = self._w, 1.0 - r, g - 3.0
+        gain = ((above_good * self._bend + self._slope) * above_good + 1.0) * self._gain
+        after: FloatArray = s + np.expm1(forgotten * w[10]) * s ** (1.0 - w[9]) * (11.0 - d) * gain
         (lapsed,) = (g == _AGAIN).nonzero()
         after[lapsed] = self._after_lapse(s[lapsed], d[lapsed], forgotten[lapsed])
         if self._rules.same_day != "as any":

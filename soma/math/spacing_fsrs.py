@@ -134,7 +134,7 @@ class FSRS:
         """
         elapsed, stability = non_negative("elapsed_s", elapsed_s), positive("stability_s", stability_s)
         with np.errstate(over="ignore", under="ignore"):
-            return np.exp(self._formulas.log_recall(elapsed, stability))
+            return self._formulas.recall(elapsed, stability)
 
     def interval_s(self, retention: ArrayLike, stability_s: ArrayLike) -> FloatArray:
         r"""Return the seconds after which recall is ``retention``: :math:`(S/F)(r^{-1/b} - 1)`.
@@ -290,8 +290,8 @@ class FSRS:
         )
         formulas = self._formulas
         with np.errstate(over="ignore", under="ignore"):
-            log_r = formulas.log_recall(t, s)
-            after = formulas.next_stability(s.ravel(), d.ravel(), t.ravel(), g.ravel(), log_r.ravel())
+            r = formulas.recall(t, s)
+            after = formulas.next_stability(s.ravel(), d.ravel(), t.ravel(), g.ravel(), r.ravel())
         following: FloatArray = after.reshape(t.shape) * DAY
         return following
 

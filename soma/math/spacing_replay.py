@@ -30,37 +30,32 @@ class Replay:
 
     Parameters
     ----------
-    elapsed_s : ndarray of float64, shape (n,)
-        Seconds since the review before of the same item, as they were counted; NaN at its first review.
     retrievability : ndarray of float64, shape (n,)
         The probability of recall that was predicted for each review, in [0, 1]; NaN at a first review.
     stability_s : ndarray of float64, shape (n,)
         Stability before each review, seconds; NaN at a first review.
     difficulty : ndarray of float64, shape (n,)
         Difficulty before each review, in [1, 10]; NaN at a first review.
+    is_scored : ndarray of bool, shape (n,)
+        Which reviews a benchmark scores: those at least one day after the review before, so never a first.
     item : ndarray of int64, shape (m,)
         The items, rising.
     state : ReviewState
         Of shape (m,): the state of each item after its last review.
     """
 
-    elapsed_s: FloatArray
     retrievability: FloatArray
     stability_s: FloatArray
     difficulty: FloatArray
+    is_scored: NDArray[np.bool_]
     item: NDArray[np.int64]
     state: ReviewState
-
-    @property
-    def is_scored(self) -> NDArray[np.bool_]:
-        """Which reviews a benchmark scores: those at least one day after the review before, so never a first."""
-        return self.elapsed_s >= DAY
 
 
 class _Histories(NamedTuple):
     """Reviews in the order of their items: the i-th item has ``n_reviews[i]`` of them, from ``start[i]``."""
 
-    order: NDArray[np.int64]  # where each review stood
+    order: NDArray[np.int64] | None  # where each review stood, if not there
     item: NDArray[np.int64]
     start: NDArray[np.int64]
     n_reviews: NDArray[np.int64]
@@ -111,21 +106,23 @@ def replay(model: FSRS, item: ArrayLike, time_s: ArrayLike, grade: ArrayLike, *,
         shapes = (items.shape, times.shape, marks.shape)
         raise InvalidParameterError("item, time_s, grade", shapes, "must be of one dimension and one length")
     histories = _histories(items)
-    formulas = Formulas(model.rules, model.weights)
-    before, after = np.empty((4, items.size)), np.empty((2, len(histories.item)))
-    longest_first = np.argsort(-histories.n_reviews, kind="stable")
-    for low in range(0, len(longest_first), _ITEMS_AT_ONCE):
-        rows = longest_first[low : low + _ITEMS_AT_ONCE]
+    formulas, n_reviews = Formulas(model.rules, model.weights), histories.n_reviews
+    before, after = np.empty((3, items.size)), np.empty((3, len(n_reviews)))
+    is_scored = np.empty(items.size, np.bool_)
+    # items of like length together, so that there are few passes; and in their order, so that memory is near
+    by_doublings = np.argsort(np.frexp(n_reviews)[1].astype(np.int8), kind="stable")
+    for low in range(0, len(by_doublings), _ITEMS_AT_ONCE):
+        rows = by_doublings[low : low + _ITEMS_AT_ONCE]
+        rows = rows[np.argsort(-n_reviews[rows], kind="stable")]
         place, widths = _steps(histories, rows)
         with np.errstate(over="ignore", under="ignore"):
-            seen, after[:, rows] = _walk(formulas, widths, times[place], marks[place], whole_days)
-        if (seen[0] < 0.0).any():
+            elapsed, seen, after[:, rows] = _walk(formulas, widths, times[place], marks[place], whole_days)
+        if (elapsed < 0.0).any():
             raise InvalidParameterError("time_s", time_s, "must never fall within the reviews of one item")
         for whole, part in zip(before, seen, strict=True):
             whole[place] = part
-    last = histories.order[histories.start + histories.n_reviews - 1]
-    state = ReviewState(after[0] * DAY, after[1], times[last])
-    return Replay(before[0], before[1], before[2], before[3], histories.item, state)
+        is_scored[place] = elapsed >= 1.0
+    return Replay(before[0], before[1], before[2], is_scored, histories.item, ReviewState(*after))
 
 
 def _steps(histories: _Histories, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[int]]:
@@ -135,48 +132,50 @@ def _steps(histories: _Histories, rows: NDArray[np.int64]) -> tuple[NDArray[np.i
     """
     start, n_reviews = histories.start[rows], histories.n_reviews[rows]
     widths = np.searchsorted(-n_reviews, -np.arange(n_reviews[0])).tolist()
-    return histories.order[np.concatenate([start[:width] + k for k, width in enumerate(widths)])], widths
+    at = np.concatenate([start[:width] + k for k, width in enumerate(widths)])
+    return at if histories.order is None else histories.order[at], widths
 
 
 def _walk(
     formulas: Formulas, widths: list[int], times: FloatArray, marks: NDArray[np.int8], whole_days: bool
-) -> tuple[FloatArray, FloatArray]:
-    """Return elapsed s, R, S in s and D before each review; and S in days and D after the last of each item."""
-    seen, n_items = np.full((4, len(times)), np.nan), widths[0]
-    known = np.stack([formulas.first_stability(marks[:n_items]), formulas.first_difficulty(marks[:n_items])])
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return elapsed days, then R, S in s and D before each review; and S in s, D and the time after the last ones."""
+    elapsed, seen, n_items = np.empty(len(times)), np.empty((3, len(times))), widths[0]
+    elapsed[:n_items] = seen[:, :n_items] = np.nan
+    known = np.stack(
+        [formulas.first_stability(marks[:n_items]), formulas.first_difficulty(marks[:n_items]), times[:n_items]]
+    )
     low = 0
     for n_before, n in pairwise(widths):
-        was, now = slice(low, low + n), slice(low + n_before, low + n_before + n)
-        t, g, (s, d) = (times[now] - times[was]) / DAY, marks[now], known[:, :n]
+        now = slice(low := low + n_before, low + n)
+        (s, d, last), g, t = known[:, :n], marks[now], elapsed[now]
+        np.divide(times[now] - last, DAY, out=t)
         if whole_days:
             np.floor(t, out=t)
-        log_r = formulas.log_recall(t, s)
-        for row, value in enumerate((t, log_r, s, d)):
-            seen[row, now] = value
-        known[0, :n], known[1, :n] = formulas.next_stability(s, d, t, g, log_r), formulas.next_difficulty(d, g)
-        low += n_before
-    np.exp(seen[1], out=seen[1])
-    seen[::2] *= DAY
-    return seen, known
+        r = formulas.recall(t, s)
+        seen[0, now], seen[1, now], seen[2, now] = r, s, d
+        s[:], d[:], last[:] = formulas.next_stability(s, d, t, g, r), formulas.next_difficulty(d, g), times[now]
+    seen[1] *= DAY
+    known[0] *= DAY
+    return elapsed, seen, known
 
 
 def _histories(items: NDArray[np.int64]) -> _Histories:
     n = len(items)
-    if n == 0:
-        nothing = np.empty(0, np.int64)
-        return _Histories(nothing, nothing, nothing, nothing)
-    low, bits = int(items.min()), n.bit_length()
-    if (items[1:] >= items[:-1]).all():
-        order, grouped = np.arange(n), items
-    elif (int(items.max()) - low) >> (63 - bits):
-        order = np.argsort(items, kind="stable")
-        grouped = items[order]
-    else:  # item and place in one integer: many times faster to sort
-        keys = (items - low) << bits | np.arange(n)
-        keys.sort()
-        order, grouped = keys & ((1 << bits) - 1), (keys >> bits) + low
-    start = np.flatnonzero(np.concatenate(([True], grouped[1:] != grouped[:-1])))
-    return _Histories(order, grouped[start], start, np.diff(start, append=n))
+    order: NDArray[np.int64] | None = None
+    if not (items[1:] >= items[:-1]).all():
+        low, bits = int(items.min()), n.bit_length()
+        if (int(items.max()) - low) >> (63 - bits):
+            order = np.argsort(items, kind="stable")
+            items = items[order]
+        else:  # item and place in one integer: many times faster to sort
+            keys = (items - low) << bits | np.arange(n)
+            keys.sort()
+            order, items = keys & ((1 << bits) - 1), (keys >> bits) + low
+    is_first = np.ones(n, np.bool_)
+    np.not_equal(items[1:], items[:-1], out=is_first[1:])
+    start = np.flatnonzero(is_first)
+    return _Histories(order, items[start], start, np.diff(start, append=n))
 
 
 def _ids(item: ArrayLike) -> NDArray[np.int64]:
