@@ -294,6 +294,57 @@ def test_states_have_the_shape_of_their_items(version: Version, grade: list[Grad
     assert np.ndim(model.start(3, 0.0).stability_s) == 0
 
 
+# The formulas, once more and one number at a time
+
+Numbers = tuple[float, ...]
+
+
+def difficulty_by_hand(version: Version, w: Numbers, grade: int) -> float:
+    return w[4] - w[5] * (grade - 3) if version in ("4", "4.5") else w[4] - math.exp(w[5] * (grade - 1)) + 1.0
+
+
+def next_difficulty_by_hand(version: Version, w: Numbers, d: float, grade: int) -> float:
+    if version in ("4", "4.5"):
+        after = w[7] * difficulty_by_hand(version, w, 3) + (1.0 - w[7]) * (d - w[6] * (grade - 3))
+    else:
+        moved = d - w[6] * (grade - 3) * (10.0 - d) / 9.0
+        after = w[7] * difficulty_by_hand(version, w, 4) + (1.0 - w[7]) * moved
+    return min(max(after, 1.0), 10.0)
+
+
+def next_stability_by_hand(version: Version, w: Numbers, t: float, s: float, d: float, grade: int) -> float:
+    b = {"4": 1.0, "4.5": 0.5, "5": 0.5}.get(version, w[-1])
+    recall = (1.0 + (0.9 ** (-1.0 / b) - 1.0) * t / s) ** -b
+    if t < 1.0 and version == "5":
+        return s * math.exp(w[17] * (grade - 3 + w[18]))
+    if t < 1.0 and version == "6":
+        increase = math.exp(w[17] * (grade - 3 + w[18])) * s ** -w[19]
+        return s * (max(increase, 1.0) if grade >= 2 else increase)
+    if grade == 1:
+        after = w[11] * d ** -w[12] * ((s + 1.0) ** w[13] - 1.0) * math.exp(w[14] * (1.0 - recall))
+        if version == "4":
+            return after
+        return min(after, s if version == "4.5" else s / math.exp(w[17] * w[18]))
+    bonus = {2: w[15], 3: 1.0, 4: w[16]}[grade]
+    gain = math.exp(w[8]) * (11.0 - d) * s ** -w[9] * (math.exp(w[10] * (1.0 - recall)) - 1.0)
+    return s * (1.0 + gain * bonus)
+
+
+@versions
+@given(st.data())
+def test_each_version_is_its_published_formulas(version: Version, data: st.DataObject) -> None:
+    model, grade = data.draw(models(version)), int(data.draw(grades))
+    w, d = model.weights, data.draw(difficulties)
+    t, s = data.draw(st.one_of(st.floats(0.0, 3.0), st.floats(0.0, 3_650.0))), data.draw(st.floats(0.01, 10_000.0))
+    first = min(max(difficulty_by_hand(version, w, grade), 1.0), 10.0)
+    assert model.initial_difficulty(grade) == pytest.approx(first, rel=1e-12)
+    after = next_difficulty_by_hand(version, w, d, grade)
+    assert model.next_difficulty(d, grade) == pytest.approx(after, rel=1e-11)
+    t = t * DAY / DAY  # as the seconds give it
+    expected = max(next_stability_by_hand(version, w, t, s, d, grade), 0.001)
+    assert model.next_stability_s(t * DAY, s * DAY, d, grade) / DAY == pytest.approx(expected, rel=1e-9)
+
+
 # What is let in
 
 
