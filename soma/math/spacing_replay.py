@@ -109,8 +109,8 @@ def replay(model: FSRS, item: ArrayLike, time_s: ArrayLike, grade: ArrayLike, *,
     formulas, n_reviews = Formulas(model.rules, model.weights), histories.n_reviews
     before, after = np.empty((3, items.size)), np.empty((3, len(n_reviews)))
     is_scored = np.empty(items.size, np.bool_)
-    # items of like length together, so that there are few passes; and in their order, so that memory is near
     shortness = (-n_reviews).astype(np.min_scalar_type(-int(n_reviews.max(initial=1))))  # small integers sort faster
+    # items of like length together, so that there are few passes; and in their order, so that memory is near
     by_doublings = np.argsort(np.frexp(n_reviews)[1].astype(np.int8), kind="stable")
     for low in range(0, len(by_doublings), _ITEMS_AT_ONCE):
         rows = by_doublings[low : low + _ITEMS_AT_ONCE]
