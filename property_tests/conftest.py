@@ -3,8 +3,8 @@
 Choose one with ``HYPOTHESIS_PROFILE``; ``make test`` chooses ``ci``.
 Under ``CI=true`` a run in which anything was skipped fails: a check that did not run has not passed.
 
-Evaluation data are no part of the project: ``SOMA_SHARED_DATA`` says where they are, if not in ``../shared/data``. Where
-there are none, the tests that take the fixture ``shared_data`` are deselected, and the header of the run says so.
+Evaluation data are no part of the project: ``SOMA_SHARED_DATA`` says where they are, if not in ``../shared/data``.
+Where there are none, the tests that take the fixture ``shared_data`` are deselected, and the header of the run says so.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
 """Published values of the spacing models, and one learner's reviews scored as published: both from shared data.
 
-The data are no part of the project: ``SOMA_SHARED_DATA`` says where they are, if not in ``../shared/data``.
+The data are no part of the project: see the fixture ``shared_data``.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,10 @@ import pytest
 from soma.math.spacing import DEFAULT_WEIGHTS, FSRS, Grade, SM2State, replay, sm2_review
 from soma.math.units import DAY
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("SOMA_SHARED_DATA", ROOT.parent / "shared" / "data")) / "decay"
-
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no data in {DATA}: set SOMA_SHARED_DATA")
-
 
 @pytest.fixture(scope="module")
-def published() -> Any:
-    return json.loads((DATA / "reference_values.json").read_text("utf-8"))
+def published(shared_data: Path) -> Any:
+    return json.loads((shared_data / "decay" / "reference_values.json").read_text("utf-8"))
 
 
 MODEL = FSRS.published("6")
@@ -93,8 +87,8 @@ def test_sm2_is_as_published(published: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def log() -> tuple[Any, Any, Any]:
-    with (DATA / "py_fsrs_review_log_12580.csv").open(encoding="utf-8", newline="") as file:
+def log(shared_data: Path) -> tuple[Any, Any, Any]:
+    with (shared_data / "decay" / "py_fsrs_review_log_12580.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     item = np.array([int(row["card_id"]) for row in rows])
     time_s = np.array([datetime.fromisoformat(row["review_time"]).timestamp() for row in rows])
