@@ -15,6 +15,7 @@ from soma.errors import ConfigurationError, SomaError
 __all__ = ["main"]
 
 COMMANDS: Final = {
+    "bench": "soma.cli.bench:bench",
     "consolidate": "soma.cli.memories:consolidate",
     "demo": "soma.cli.demo:demo",
     "doctor": "soma.cli.doctor:doctor",

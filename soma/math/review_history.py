@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -58,8 +58,8 @@ class ReviewHistory:
         """Which reviews a benchmark scores: those at least a day after the one before; shape (n,)."""
         return np.asarray(self.elapsed_s >= DAY)
 
-    def at(self, rows: ArrayLike) -> ReviewHistory:
-        """Return some of the reviews: a mask or places."""
+    def at(self, rows: slice | NDArray[np.bool_] | NDArray[np.integer[Any]]) -> ReviewHistory:
+        """Return some of the reviews: a slice, a mask or places."""
         return ReviewHistory(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 

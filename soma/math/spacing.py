@@ -18,6 +18,7 @@ Laws: ``property_tests/math/test_spacing.py``, ``test_spacing_replay.py``, ``tes
 
 from __future__ import annotations
 
+from soma.math.spacing_fit import fit_fsrs
 from soma.math.spacing_fsrs import FSRS
 from soma.math.spacing_half_life import MAX_HALF_LIFE_S, MIN_HALF_LIFE_S, HalfLifeRegression
 from soma.math.spacing_replay import Replay, replay
@@ -39,6 +40,7 @@ __all__ = [
     "Rules",
     "SM2State",
     "Version",
+    "fit_fsrs",
     "replay",
     "sm2_review",
 ]
