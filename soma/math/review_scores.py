@@ -125,6 +125,13 @@ def bins_error(is_recalled: ArrayLike, probability: ArrayLike, history: ReviewHi
     -----
     The steps are those of the RMSE (bins) of the spaced-repetition benchmarks of open-spaced-repetition. Laws:
     ``property_tests/math/test_review_scores.py``.
+
+    Examples
+    --------
+    >>> from soma.math.review_history import review_history
+    >>> seen = review_history([1, 2, 1, 2], [0.0, 0.0, DAY, DAY], [True] * 4).at(slice(2, 4))
+    >>> bins_error([True, False], [0.9, 0.7], seen)  # one bin: half were recalled, and .8 were expected
+    0.3
     """
     outcome, p = _pair(is_recalled, probability)
     if history.elapsed_s.shape != p.shape or not np.isfinite(history.elapsed_s).all():

@@ -65,6 +65,13 @@ def fit_fsrs(
     -----
     L-BFGS-B with gradients by central differences: seconds for ten thousand reviews. Laws:
     ``property_tests/math/test_spacing_fit.py``.
+
+    Examples
+    --------
+    >>> days = [0.0, 1.0, 3.0, 9.0, 20.0]
+    >>> fitted = fit_fsrs("6", [7] * 5, [86_400.0 * day for day in days], [3, 3, 3, 1, 3], max_rounds=3)
+    >>> len(fitted.weights), fitted != FSRS.published("6")
+    (21, True)
     """
     from scipy.optimize import Bounds, minimize  # noqa: PLC0415 - `import soma` loads NumPy alone
 
