@@ -50,14 +50,14 @@ PAYLOAD: Final = "payload."
 
 def evaluate(policy: Policy, features: Mapping[str, ArrayLike]) -> FloatArray:
     """Return the value of ``policy`` at each row of ``features``."""
-    columns, shape = _aligned({name: _column(name, features) for name in sorted(policy.features)})
+    columns, shape = _table(policy, features)
     with np.errstate(all="ignore"):
         return np.asarray(_value(policy, columns), dtype=np.float64).reshape(shape)
 
 
 def explain(policy: Policy, features: Mapping[str, ArrayLike], rows: Sequence[int]) -> tuple[Explanation, ...]:
     """Return the tree of values behind each of some rows."""
-    columns, shape = _aligned({name: _column(name, features) for name in sorted(policy.features)})
+    columns, shape = _table(policy, features)
     n = int(np.prod(shape, dtype=np.int64))
     for row in rows:
         if len(shape) > 1 or not -n <= row < n:
@@ -83,6 +83,13 @@ def bound(policy: Policy, lower: Mapping[str, ArrayLike], upper: Mapping[str, Ar
     return np.asarray(below).reshape(shape), np.asarray(above).reshape(shape)
 
 
+def _table(policy: Policy, features: Mapping[str, ArrayLike]) -> tuple[dict[str, NDArray[Any]], tuple[int, ...]]:
+    columns, shape = _aligned({name: _column(name, features) for name in sorted(policy.features)})
+    if "id" in columns and len(np.unique(columns["id"])) != columns["id"].size:
+        raise InvalidParameterError("id", features["id"], "must hold unique integers, strings or bytes")
+    return columns, shape
+
+
 def _column(name: str, features: Mapping[str, ArrayLike]) -> NDArray[Any]:
     if name not in features:
         raise InvalidParameterError("features", sorted(features), f"must include {name}, which the policy reads")
@@ -90,7 +97,7 @@ def _column(name: str, features: Mapping[str, ArrayLike]) -> NDArray[Any]:
         return NUMERIC_FEATURES[name](name, features[name])
     found = np.asarray(features[name])
     if name == "id":
-        if found.dtype.kind not in "SUiu" or len(np.unique(found)) != found.size:
+        if found.dtype.kind not in "SUiu":
             raise InvalidParameterError(name, features[name], "must hold unique integers, strings or bytes")
         return found
     if name.startswith(PAYLOAD):

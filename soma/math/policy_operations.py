@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from soma.math.policy_bounds import Interval
     from soma.math.policy_formula import Formula
 
-__all__ = ["BINARY", "MAX_NODES", "UNARY", "Binary", "Clip", "Constant", "Node", "Unary", "lift", "number", "require_small"]
+__all__ = [
+    "BINARY",
+    "MAX_NODES",
+    "UNARY",
+    "Binary",
+    "Clip",
+    "Constant",
+    "Node",
+    "Unary",
+    "lift",
+    "number",
+    "require_small",
+]
 
 MAX_NODES: Final = 1_000
 """Largest policy, in nodes."""

@@ -14,13 +14,14 @@ import json
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from soma.errors import InvalidParameterError
 from soma.math import policy_formula as formulas
-from soma.math.domain import FloatArray, positive
+from soma.math.domain import FloatArray
 from soma.math.importance_base import TIED, share
 from soma.math.policy_evaluate import PAYLOAD
 from soma.math.policy_expression import Policy
@@ -254,8 +255,8 @@ class TopMean(SetLevel):
 
     def combine(self, x: FloatArray, *facts: FloatArray) -> FloatArray:  # noqa: ARG002 - it is one of the facts, or not
         """Return the sum over the number; no rounding takes it beyond the values themselves."""
-        best, worst, total, number = facts
-        return np.asarray(np.clip(total / number, worst, best))
+        best, worst, total, counted = facts
+        return np.where(np.isfinite(total), np.clip(total / counted, worst, best), total)
 
     def to_node(self) -> dict[str, Any]:
         """Return the node as JSON values."""
@@ -265,9 +266,9 @@ class TopMean(SetLevel):
         return {"group": _quoted(self.group), "n": (str(self.n), str(self.n))}
 
     def _facts(self, x: FloatArray, *columns: NDArray[Any]) -> dict[str, FloatArray]:
-        number = group_numbers(columns[0])
-        order = np.lexsort((-x, number))  # by falling value, so that sums do not depend on the order of the rows
-        value, group = x[order], number[order]
+        groups = group_numbers(columns[0])
+        order = np.lexsort((-x, groups))  # by falling value, so that sums do not depend on the order of the rows
+        value, group = x[order], groups[order]
         starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
         counted = np.minimum(np.diff(np.r_[starts, len(x)]), self.n)
         index = np.cumsum(np.r_[True, group[1:] != group[:-1]]) - 1
@@ -275,7 +276,9 @@ class TopMean(SetLevel):
         total = np.bincount(index[is_best], weights=value[is_best], minlength=len(starts))
         found = np.empty((4, len(x)))
         found[:, order] = np.stack([value[starts], value[starts + counted - 1], total, counted])[:, index]
-        return dict(zip(("best of the group", "last that counts", "sum of those", "number of those"), found, strict=True))
+        return dict(
+            zip(("best of the group", "last that counts", "sum of those", "number of those"), found, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -355,7 +358,8 @@ def _quoted(name: str) -> tuple[str, str]:
 
 
 def _scales(scales_s: Iterable[float]) -> tuple[float, ...]:
-    found = positive("scales_s", list(scales_s) if isinstance(scales_s, Iterable) else scales_s)
-    if found.ndim != 1 or not 1 <= len(found) <= MAX_SCALES or not (np.diff(found) > 0).all():
-        raise InvalidParameterError("scales_s", scales_s, f"must be 1 to {MAX_SCALES} rising numbers of seconds")
-    return tuple(found.tolist())
+    found = [number("scales_s", scale) for scale in scales_s] if isinstance(scales_s, Iterable) else []
+    rising = all(earlier < later for earlier, later in pairwise([0.0, *found]))
+    if not 1 <= len(found) <= MAX_SCALES or not rising:
+        raise InvalidParameterError("scales_s", scales_s, f"must be 1 to {MAX_SCALES} rising numbers of seconds, > 0")
+    return tuple(found)

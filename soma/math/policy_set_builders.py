@@ -110,8 +110,8 @@ def rrf(x: Operand, *others: Operand, k: float = 60.0) -> Policy:
     >>> fused.evaluate({"similarity": [0.9, 0.8, 0.1], "lexical": [0.5, 1.0, 0.2], "id": [1, 2, 3]}).round(3).tolist()
     [1.5, 1.5, 0.667]
     """
-    first, *rest = [ReciprocalRank(lift(operand), k) for operand in (x, *others)]
-    return reduce(Policy.__add__, rest, first)
+    parts: list[Policy] = [ReciprocalRank(lift(operand), k) for operand in (x, *others)]
+    return reduce(Policy.__add__, parts)
 
 
 def context(x: Operand, scales_s: Iterable[float], group: str | None = None) -> Policy:

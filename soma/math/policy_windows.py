@@ -11,7 +11,7 @@ from soma.math.domain import FloatArray
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["group_numbers", "spread", "within", "window_sums"]
+__all__ = ["group_numbers", "spread", "window_sums", "within"]
 
 Places: TypeAlias = "NDArray[np.intp]"
 

@@ -15,7 +15,6 @@ Laws of everything here, and the laws that released code breaks: ``property_test
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -35,7 +34,7 @@ from soma.math.policy_builders import (
 )
 from soma.math.policy_expression import Policy
 from soma.math.policy_set_builders import minmax, rank, rrf
-from soma.math.units import DAY, HOUR
+from soma.math.units import DAY
 
 __all__ = [
     "PRESETS",
@@ -90,7 +89,8 @@ def generative_agents() -> Policy:
     >>> generative_agents().evaluate(columns).tolist()
     [2.0, 1.0]
     """
-    fading = decay(curves.Exponential(half_life_s=HOUR * math.log(0.5) / math.log(0.995)), of=idle_s)
+    # 995/1000 an hour; written out, so that no logarithm of a platform changes the hash
+    fading = decay(curves.Exponential(half_life_s=497_817.262749819), of=idle_s)
     return minmax(fading) + minmax(importance()) + minmax(similarity())
 
 
@@ -140,7 +140,7 @@ def memorybank() -> Policy:
 
 
 def memorybank_code() -> Policy:
-    r"""Return similarity times the retention of MemoryBank as the released code computes it: strong memories fade faster.
+    r"""Return similarity times the retention of MemoryBank as its released code has it: strong memories fade faster.
 
     .. math:: \max(0, \mathrm{similarity})\, e^{-t S/5}, \quad S = 1 + n
 

@@ -119,10 +119,8 @@ def features(
             found[name] = age
         elif name == "idle_s":
             found[name] = np.maximum(0.0, now_s - columns.last_used_s)
-        elif name == "memory_type":
-            found[name] = columns.memory_type
-        elif name == "n_recalls":
-            found[name] = columns.n_recalls
+        elif name in ("memory_type", "n_recalls"):
+            found[name] = getattr(columns, name)
         elif name == "id":
             found[name] = np.array([record.id.bytes for record in records], dtype="S16")
         elif name.startswith(PAYLOAD):

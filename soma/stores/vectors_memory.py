@@ -27,7 +27,7 @@ __all__ = ["ExactIndex"]
 
 NEVER: Final = np.inf
 TYPES: Final = np.array(MEMORY_TYPES)
-NOT_KEPT: Final = np.zeros((0, 0))
+NOT_KEPT: Final[NDArray[Any]] = np.zeros((0, 0))
 
 
 class ExactIndex:
