@@ -214,6 +214,15 @@ def test_rank_is_a_permutation_that_sorts_by_value_and_then_id(x: list[float], r
         assert p.rank(X).evaluate({"similarity": x, "id": named}).tolist() == scores.tolist()
 
 
+@given(candidates())
+def test_a_rank_is_explained_by_those_with_more_and_those_that_tie(table: dict[str, Any]) -> None:
+    x, ids = table["similarity"], table["id"]
+    for row, why in enumerate(p.rank(X).explain_rows(table, range(len(x)))):
+        more, tied = (child.value for child in why.children[1:])
+        assert more == sum(x > x[row])
+        assert tied == sum((x == x[row]) & (ids < ids[row]))
+
+
 @given(st.lists(small, min_size=1, max_size=20))
 def test_rank_and_rrf_see_the_order_only(x: list[float]) -> None:
     maps = (3 * X - 7, p.exp(X / 10), (X.clip(0) + 1) ** 3 + X, p.max(X, X))
