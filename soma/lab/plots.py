@@ -97,7 +97,8 @@ def fading(
     Raises
     ------
     InvalidParameterError
-        For a policy with terms that only a fold can move on: ``trace`` and ``activation``.
+        For a policy with terms that only a fold can move on, ``trace`` and ``activation``, and for a set-level
+        one: the other candidates would move too.
 
     Notes
     -----
@@ -106,6 +107,8 @@ def fading(
     later = recall.policy.features & {"trace", "activation"}
     if later:
         raise InvalidParameterError("policy", str(recall.policy), f"must not use {', '.join(sorted(later))} here")
+    if not recall.policy.is_pointwise:
+        raise InvalidParameterError("policy", str(recall.policy), "must be pointwise here")
     axes = _axes(ax, height=4.6, width=9.0)
     elapsed = np.linspace(0.0, positive_scalar("until_s", until_s), N_STEPS)
     unit, name = _unit(until_s)

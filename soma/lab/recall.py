@@ -20,14 +20,14 @@ class LabRecall(Recall):
 
     Parameters
     ----------
-    query, policy, now_s, hits, n_candidates
+    query, policy, now_s, hits, n_candidates, explanations
         As of `soma.state.recall.Recall`.
     """
 
     @classmethod
     def of(cls, recall: Recall) -> LabRecall:
         """Return the same answer, for the lab."""
-        return cls(recall.query, recall.policy, recall.now_s, recall.hits, recall.n_candidates)
+        return cls(recall.query, recall.policy, recall.now_s, recall.hits, recall.n_candidates, recall.explanations)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a hit: rank, score, what identifies the memory, and every feature."""

@@ -6,7 +6,6 @@ stated as `Laws` beside it, and tested from that statement.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
@@ -19,7 +18,7 @@ from soma.math.domain import FloatArray, positive_scalar
 if TYPE_CHECKING:
     pass
 
-from soma.math.importance_base import TIED, Laws, Normaliser
+from soma.math.importance_base import TIED, Laws, Normaliser, share
 from soma.math.importance_ranked import Ecdf, FixedBins, LogBuckets
 
 __all__ = [
@@ -68,7 +67,7 @@ class Bounded(Normaliser):
             raise InvalidParameterError("upper", self.upper, f"must be above lower = {self.lower}")
 
     def _map(self, x: FloatArray) -> FloatArray:
-        return _share(x, self.lower, self.upper)
+        return share(x, self.lower, self.upper)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,7 @@ class MinMax(Normaliser):
             return np.full_like(x, TIED)
         if self.lower == self.upper:
             return np.asarray(TIED + TIED * ((x > self.lower) * 1.0 - (x < self.lower)))
-        return _share(x, self.lower, self.upper)
+        return share(x, self.lower, self.upper)
 
 
 KINDS: Final[Mapping[str, type[Normaliser]]] = {
@@ -222,10 +221,3 @@ def from_json(text: str) -> Normaliser:
     from soma import canonical_json  # noqa: PLC0415 - keeps the normalisers free of it until a file is read
 
     return from_dict(canonical_json.loads(text, max_bytes=_MAX_BYTES))  # type: ignore[arg-type]
-
-
-def _share(x: FloatArray, lower: float, upper: float) -> FloatArray:
-    inside = np.clip(x, lower, upper)
-    if math.isinf(upper - lower):
-        inside, lower, upper = inside / 2.0, lower / 2.0, upper / 2.0
-    return np.asarray((inside - lower) / (upper - lower))

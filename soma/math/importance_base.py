@@ -15,7 +15,7 @@ from soma.math.domain import FloatArray, finite
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["TIED", "Laws", "Normaliser", "as_number", "listed"]
+__all__ = ["TIED", "Laws", "Normaliser", "as_number", "listed", "share"]
 
 TIED: Final = 0.5
 """What a fitted normaliser gives where it has nothing to tell apart: no data yet, or a sample of one value."""
@@ -145,3 +145,14 @@ def as_number(parameter: str, value: Any) -> float:
     if array.ndim != 0:
         raise InvalidParameterError(parameter, value, "must be one number")
     return float(array) + 0.0
+
+
+def share(x: FloatArray, lower: ArrayLike, upper: ArrayLike) -> FloatArray:
+    """Return (x - lower) / (upper - lower), cut to [0, 1], for lower < upper however far apart."""
+    low, high = np.asarray(lower), np.asarray(upper)
+    inside = np.clip(x, low, high)
+    with np.errstate(over="ignore"):
+        is_far = bool(np.isinf(high - low))
+    if is_far:
+        inside, low, high = inside / 2.0, low / 2.0, high / 2.0
+    return np.asarray((inside - low) / (high - low))

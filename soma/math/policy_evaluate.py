@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from soma.math.policy_bounds import Interval
     from soma.math.policy_expression import Policy
 
-__all__ = ["MEMORY_TYPES", "NUMERIC_FEATURES", "Columns", "bound", "evaluate", "explain"]
+__all__ = ["MEMORY_TYPES", "NUMERIC_FEATURES", "PAYLOAD", "Columns", "bound", "evaluate", "explain"]
 
 Columns: TypeAlias = "Mapping[str, NDArray[Any]]"
 Key = TypeVar("Key", bound=Hashable)
@@ -35,6 +35,7 @@ NUMERIC_FEATURES: Final = {
     "importance": unit_interval,
     "age_s": _finite_non_negative,
     "idle_s": _finite_non_negative,
+    "n_recalls": _finite_non_negative,
     "activation": finite,
     "trace": _finite_non_negative,
     "lexical": finite,
@@ -43,22 +44,29 @@ NUMERIC_FEATURES: Final = {
 }
 """The features that are numbers, each with the check of its domain."""
 
+PAYLOAD: Final = "payload."
+"""What the name of a feature begins with that holds one field of the payload, as a label; ``""`` for none."""
+
 
 def evaluate(policy: Policy, features: Mapping[str, ArrayLike]) -> FloatArray:
     """Return the value of ``policy`` at each row of ``features``."""
-    columns, shape = _aligned({name: _column(name, features) for name in sorted(policy.features)})
+    columns, shape = _table(policy, features)
     with np.errstate(all="ignore"):
         return np.asarray(_value(policy, columns), dtype=np.float64).reshape(shape)
 
 
-def explain(policy: Policy, features: Mapping[str, ArrayLike], row: int) -> Explanation:
-    """Return the tree of values behind one row."""
-    columns, shape = _aligned({name: _column(name, features) for name in sorted(policy.features)})
+def explain(policy: Policy, features: Mapping[str, ArrayLike], rows: Sequence[int]) -> tuple[Explanation, ...]:
+    """Return the tree of values behind each of some rows."""
+    columns, shape = _table(policy, features)
     n = int(np.prod(shape, dtype=np.int64))
-    if len(shape) > 1 or not -n <= row < n:
-        raise InvalidParameterError("row", row, f"must be one of {n} rows in one axis")
+    for row in rows:
+        if len(shape) > 1 or not -n <= row < n:
+            raise InvalidParameterError("row", row, f"must be one of {n} rows in one axis")
+    chosen = np.array(rows, dtype=np.intp)
+    if policy.is_pointwise and columns:  # then no other row matters
+        columns, chosen = {name: column[chosen] for name, column in columns.items()}, np.arange(len(rows))
     with np.errstate(all="ignore"):
-        return _explained(policy, {name: column[[row]] for name, column in columns.items()})
+        return _explained(policy, columns, chosen)
 
 
 def bound(policy: Policy, lower: Mapping[str, ArrayLike], upper: Mapping[str, ArrayLike]) -> Interval:
@@ -75,15 +83,30 @@ def bound(policy: Policy, lower: Mapping[str, ArrayLike], upper: Mapping[str, Ar
     return np.asarray(below).reshape(shape), np.asarray(above).reshape(shape)
 
 
+def _table(policy: Policy, features: Mapping[str, ArrayLike]) -> tuple[dict[str, NDArray[Any]], tuple[int, ...]]:
+    columns, shape = _aligned({name: _column(name, features) for name in sorted(policy.features)})
+    if "id" in columns and len(np.unique(columns["id"])) != columns["id"].size:
+        raise InvalidParameterError("id", features["id"], "must hold unique integers, strings or bytes")
+    return columns, shape
+
+
 def _column(name: str, features: Mapping[str, ArrayLike]) -> NDArray[Any]:
     if name not in features:
         raise InvalidParameterError("features", sorted(features), f"must include {name}, which the policy reads")
     if name in NUMERIC_FEATURES:
         return NUMERIC_FEATURES[name](name, features[name])
-    types = np.asarray(features[name])
-    if not np.isin(types, MEMORY_TYPES).all():
+    found = np.asarray(features[name])
+    if name == "id":
+        if found.dtype.kind not in "SUiu":
+            raise InvalidParameterError(name, features[name], "must hold unique integers, strings or bytes")
+        return found
+    if name.startswith(PAYLOAD):
+        if found.dtype.kind != "U" and found.size:
+            raise InvalidParameterError(name, features[name], 'must hold strings, and "" where there is no label')
+        return found.astype(np.str_)
+    if not np.isin(found, MEMORY_TYPES).all():
         raise InvalidParameterError(name, features[name], f"must hold only {' and '.join(MEMORY_TYPES)}")
-    return types.astype(np.str_)
+    return found.astype(np.str_)
 
 
 def _aligned(columns: Mapping[Key, NDArray[Any]]) -> tuple[dict[Key, NDArray[Any]], tuple[int, ...]]:
@@ -102,10 +125,14 @@ def _aligned(columns: Mapping[Key, NDArray[Any]]) -> tuple[dict[Key, NDArray[Any
 
 
 def _value(node: Policy, columns: Columns) -> FloatArray:
-    if node.feature is None:
-        value = node.compute(*(_value(operand, columns) for operand in node.operands))
-    else:
-        value = node.compute(columns[node.feature])
+    return _finite(node, node.compute(*_inputs(node, columns)))
+
+
+def _inputs(node: Policy, columns: Columns) -> list[NDArray[Any]]:
+    return [*(_value(operand, columns) for operand in node.operands), *(columns[name] for name in node.reads)]
+
+
+def _finite(node: Policy, value: FloatArray) -> FloatArray:
     if not np.isfinite(value).all():
         row = int(np.flatnonzero(~np.isfinite(value))[0])
         raise InvalidParameterError(
@@ -114,13 +141,26 @@ def _value(node: Policy, columns: Columns) -> FloatArray:
     return value
 
 
-def _explained(node: Policy, columns: Columns) -> Explanation:
-    return Explanation(
-        node.formula.text,
-        float(np.ravel(_value(node, columns))[0]),
-        node.kind if node.operands else "",
-        tuple(_explained(part, columns) for part in _parts(node)),
+def _explained(node: Policy, columns: Columns, rows: NDArray[np.intp]) -> tuple[Explanation, ...]:
+    inputs = _inputs(node, columns)
+    values = _at(_finite(node, node.compute(*inputs)), rows)
+    parts = [_explained(part, columns, rows) for part in _parts(node)]
+    facts = {label: _at(found, rows) for label, found in node.facts(*inputs).items()}
+    return tuple(
+        Explanation(
+            node.formula.text,
+            value,
+            node.kind if node.operands else "",
+            (*(part[i] for part in parts), *(Explanation(label, found[i]) for label, found in facts.items())),
+        )
+        for i, value in enumerate(values)
     )
+
+
+def _at(value: FloatArray, rows: NDArray[np.intp]) -> list[float]:
+    """Return the value in each row; one that no feature touches has no axis."""
+    found: list[float] = (value[rows] if value.ndim else np.broadcast_to(value, rows.shape)).tolist()
+    return found
 
 
 def _parts(node: Policy) -> tuple[Policy, ...]:
@@ -132,6 +172,5 @@ def _parts(node: Policy) -> tuple[Policy, ...]:
 
 
 def _interval(node: Policy, lower: Columns, upper: Columns) -> Interval:
-    if node.feature is None:
-        return node.enclose(*(_interval(operand, lower, upper) for operand in node.operands))
-    return node.enclose((lower[node.feature], upper[node.feature]))
+    operands = (_interval(operand, lower, upper) for operand in node.operands)
+    return node.enclose(*operands, *((lower[name], upper[name]) for name in node.reads))

@@ -6,7 +6,7 @@ The nodes stand in `soma.math.policy_operations` and `soma.math.policy_terms`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from soma import canonical_json
@@ -35,8 +35,9 @@ class Policy(ABC):
     Notes
     -----
     Every node must have a finite value for every row: the logarithm of 0 or a division by 0 is an error that
-    names its place in the formula, never a NaN in a ranking. Rows are scored independently: the scores of a
-    subset are bit-identical to the subset of the scores.
+    names its place in the formula, never a NaN in a ranking. A pointwise policy scores rows independently: the
+    scores of a subset are bit-identical to the subset of the scores. A set-level one, which contains a node of
+    `soma.math.policy_set`, scores the rows that it is given as one candidate set.
 
     Laws: ``property_tests/math/test_policy.py``.
 
@@ -64,9 +65,9 @@ class Policy(ABC):
         return ()
 
     @property
-    def feature(self) -> str | None:
-        """The feature that this node itself reads."""
-        return None
+    def reads(self) -> tuple[str, ...]:
+        """The names of the features that this node itself reads."""
+        return ()
 
     @property
     @abstractmethod
@@ -75,11 +76,15 @@ class Policy(ABC):
 
     @abstractmethod
     def compute(self, *inputs: NDArray[Any]) -> FloatArray:
-        """Return this node's value from its feature, or from the values of its operands."""
+        """Return this node's value from those of its operands, and then from the features that it reads."""
+
+    def facts(self, *inputs: NDArray[Any]) -> dict[str, FloatArray]:  # noqa: ARG002 - most nodes need no more
+        """Return by name what `compute` draws from its inputs, beyond the values of the operands, for each row."""
+        return {}
 
     @abstractmethod
     def enclose(self, *inputs: Interval) -> Interval:
-        """Return this node's interval from that of its feature, or from those of its operands."""
+        """Return this node's interval from those of its operands, and then from those of its features."""
 
     @abstractmethod
     def to_node(self) -> dict[str, Any]:
@@ -88,12 +93,18 @@ class Policy(ABC):
     @property
     def features(self) -> frozenset[str]:
         """The names of the features that the policy reads."""
-        own = frozenset() if self.feature is None else frozenset({self.feature})
-        return own.union(*(operand.features for operand in self.operands))
+        return frozenset(self.reads).union(*(operand.features for operand in self.operands))
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether each row is scored alone; a set-level policy scores the candidate set as a whole."""
+        return all(operand.is_pointwise for operand in self.operands)
 
     @property
     def why_not(self) -> str:
         """Why the exact index cannot serve this policy; empty if it can."""
+        if not self.is_pointwise:
+            return "it scores the candidate set as a whole, and the index reads only a part of it"
         others = sorted(self.features - INDEXED_FEATURES)
         return f"the index keeps no range of {', '.join(others)}" if others else ""
 
@@ -112,8 +123,9 @@ class Policy(ABC):
         ----------
         features : mapping of str to array_like, shape (n,)
             At least those named by `features`; shapes broadcast. Finite; ``importance`` in [0, 1];
-            ``age_s``, ``idle_s`` (seconds), ``trace`` and ``common_level`` >= 0; ``memory_type``
-            ``"episodic"`` or ``"semantic"``.
+            ``age_s``, ``idle_s`` (seconds), ``n_recalls``, ``trace`` and ``common_level`` >= 0; ``memory_type``
+            ``"episodic"`` or ``"semantic"``; ``id`` unique; ``payload.<name>`` labels, ``""`` for none.
+            For a set-level policy the n rows are the candidate set.
 
         Returns
         -------
@@ -147,7 +159,29 @@ class Policy(ABC):
         InvalidParameterError
             As `evaluate`, and if there is no such row.
         """
-        return policy_evaluate.explain(self, features, row)
+        return self.explain_rows(features, [row])[0]
+
+    def explain_rows(self, features: Mapping[str, ArrayLike], rows: Sequence[int]) -> tuple[Explanation, ...]:
+        """Return the tree of values behind the score of each of some rows, at the cost of one evaluation.
+
+        Parameters
+        ----------
+        features : mapping of str to array_like, shape (n,)
+            As for `evaluate`.
+        rows : sequence of int
+            Which memories; negative counts from the end.
+
+        Returns
+        -------
+        tuple of Explanation
+            As `explain` gives them.
+
+        Raises
+        ------
+        InvalidParameterError
+            As `evaluate`, and if there is no such row.
+        """
+        return policy_evaluate.explain(self, features, rows)
 
     def bounds(self, lower: Mapping[str, ArrayLike], upper: Mapping[str, ArrayLike]) -> tuple[FloatArray, FloatArray]:
         """Return bounds on the score of any memory whose features lie in a box.
@@ -167,7 +201,8 @@ class Policy(ABC):
         Raises
         ------
         InvalidParameterError
-            For a feature that is missing or outside its domain, or a lower end above the upper one.
+            For a feature that is missing or outside its domain, a lower end above the upper one, or a set-level
+            policy: a box of rows says nothing about the other candidates.
         """
         return policy_evaluate.bound(self, lower, upper)
 

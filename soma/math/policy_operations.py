@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from soma.math.policy_bounds import Interval
     from soma.math.policy_formula import Formula
 
-__all__ = ["BINARY", "MAX_NODES", "UNARY", "Binary", "Clip", "Constant", "Node", "Unary", "lift"]
+__all__ = [
+    "BINARY",
+    "MAX_NODES",
+    "UNARY",
+    "Binary",
+    "Clip",
+    "Constant",
+    "Node",
+    "Unary",
+    "lift",
+    "number",
+    "require_small",
+]
 
 MAX_NODES: Final = 1_000
 """Largest policy, in nodes."""
@@ -60,7 +72,7 @@ class Constant(Node):
     value: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "value", _number("constant", self.value))
+        object.__setattr__(self, "value", number("constant", self.value))
 
     @property
     def kind(self) -> str:
@@ -103,7 +115,7 @@ class Unary(Node):
     def __post_init__(self) -> None:
         if self.function not in UNARY:
             raise InvalidParameterError("function", self.function, f"must be one of {', '.join(UNARY)}")
-        _require_small(self)
+        require_small(self)
 
     @property
     def kind(self) -> str:
@@ -156,7 +168,7 @@ class Binary(Node):
     def __post_init__(self) -> None:
         if self.operator not in BINARY:
             raise InvalidParameterError("operator", self.operator, f"must be one of {', '.join(BINARY)}")
-        _require_small(self)
+        require_small(self)
 
     @property
     def kind(self) -> str:
@@ -212,12 +224,12 @@ class Clip(Node):
         for name in ("lower", "upper"):
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, _number(name, value))
+                object.__setattr__(self, name, number(name, value))
         if self.lower is None and self.upper is None:
             raise InvalidParameterError("clip", None, "must have a lower or an upper end")
         if self.lower is not None and self.upper is not None and self.lower > self.upper:
             raise InvalidParameterError("lower", self.lower, f"must be <= upper, which is {self.upper}")
-        _require_small(self)
+        require_small(self)
 
     @property
     def kind(self) -> str:
@@ -278,14 +290,16 @@ BINARY: Final[dict[str, _Rule]] = {
 }
 
 
-def _number(parameter: str, value: float) -> float:
+def number(parameter: str, value: float) -> float:
+    """Return one finite number, with one zero, or raise."""
     array = finite(parameter, value)
     if array.ndim != 0 or isinstance(value, bool | np.bool_):
         raise InvalidParameterError(parameter, value, "must be a policy or one number")
     return float(array) + 0.0  # -0.0 would be equal to 0.0, and yet another constant
 
 
-def _require_small(node: Policy) -> None:
+def require_small(node: Policy) -> None:
+    """Raise unless the operands are policies, and the whole is within `MAX_DEPTH` and `MAX_NODES`."""
     for operand in node.operands:
         if not isinstance(operand, Policy):
             raise InvalidParameterError("operand", operand, "must be a policy")

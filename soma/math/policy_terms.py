@@ -49,14 +49,14 @@ class Term(Node):
         return self.name
 
     @property
-    def feature(self) -> str:
+    def reads(self) -> tuple[str, ...]:
         """The name."""
-        return self.name
+        return (self.name,)
 
     @property
     def formula(self) -> Formula:
         """``similarity()``."""
-        return Formula(f"{self.name}()", rf"\mathrm{{{self.name.removesuffix('_s')}}}")
+        return Formula(f"{self.name}()", rf"\mathrm{{{self.name.removesuffix('_s').replace('_', '~')}}}")
 
     def compute(self, *inputs: NDArray[Any]) -> FloatArray:
         """Return the feature."""
@@ -94,9 +94,9 @@ class SameCell(Node):
         return "same_cell"
 
     @property
-    def feature(self) -> str:
+    def reads(self) -> tuple[str, ...]:
         """``common_level``."""
-        return "common_level"
+        return ("common_level",)
 
     @property
     def formula(self) -> Formula:
@@ -139,9 +139,9 @@ class MemoryTypeIs(Node):
         return "memory_type"
 
     @property
-    def feature(self) -> str:
+    def reads(self) -> tuple[str, ...]:
         """``memory_type``."""
-        return "memory_type"
+        return ("memory_type",)
 
     @property
     def formula(self) -> Formula:

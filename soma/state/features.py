@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from soma import canonical_json
 from soma.errors import InvalidParameterError
 from soma.math import coordinates, multiscale, similarity
+from soma.math.policy_evaluate import PAYLOAD
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +42,8 @@ class Columns:
         The time of each trace, POSIX seconds.
     trace_values : ndarray of float64, shape (n, K)
         The accumulators.
+    n_recalls : ndarray of int64, shape (n,)
+        How often each was recalled.
     """
 
     timestamp_s: NDArray[np.float64]
@@ -48,6 +52,7 @@ class Columns:
     memory_type: NDArray[np.str_]
     trace_at_s: NDArray[np.float64]
     trace_values: NDArray[np.float64]
+    n_recalls: NDArray[np.int64]
 
     @classmethod
     def of(cls, memories: Sequence[StoredMemory]) -> Columns:
@@ -60,6 +65,7 @@ class Columns:
             np.array([memory.record.memory_type.value for memory in memories], dtype="U8"),
             np.array([memory.trace.at_s for memory in memories], dtype=np.float64),
             np.array([memory.trace.values for memory in memories], dtype=np.float64).reshape(len(memories), n_terms),
+            np.array([memory.n_recalls for memory in memories], dtype=np.int64),
         )
 
 
@@ -81,7 +87,8 @@ def features(
     columns : Columns
         The numbers of n memories.
     records : sequence of MemoryRecord, length n
-        The same memories; read only for ``lexical``, ``common_level`` and nearness in space.
+        The same memories; read only for ``id``, ``payload.<name>``, ``lexical``, ``common_level`` and nearness in
+        space.
     query : Query
         What is looked for.
     namespace : Namespace
@@ -112,8 +119,13 @@ def features(
             found[name] = age
         elif name == "idle_s":
             found[name] = np.maximum(0.0, now_s - columns.last_used_s)
-        elif name == "memory_type":
-            found[name] = columns.memory_type
+        elif name in ("memory_type", "n_recalls"):
+            found[name] = getattr(columns, name)
+        elif name == "id":
+            found[name] = np.array([record.id.bytes for record in records], dtype="S16")
+        elif name.startswith(PAYLOAD):
+            field = name.removeprefix(PAYLOAD)
+            found[name] = np.array([_label(record.payload.get(field)) for record in records], dtype=np.str_)
         elif name in ("trace", "activation"):
             of = multiscale.levels if name == "trace" else multiscale.base_levels
             found[name] = of(columns.trace_values, columns.trace_at_s, now_s, namespace.trace)
@@ -124,6 +136,11 @@ def features(
         else:
             raise InvalidParameterError("policy", name, "must use only terms that recall can supply")
     return found
+
+
+def _label(value: Any) -> str:
+    """Return one text for each JSON value, and the empty one for none: 1 and "1" are two labels."""
+    return "" if value is None else canonical_json.dumps(value).decode()
 
 
 def _nearness(records: Sequence[MemoryRecord], query: Query, namespace: Namespace) -> NDArray[np.float64]:

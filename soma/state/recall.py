@@ -40,7 +40,7 @@ class Hit:
     record : MemoryRecord
         The memory.
     features : mapping of str to float
-        What the policy was evaluated on.
+        What the policy was evaluated on, but for the id, which is the record's.
     """
 
     rank: int
@@ -65,6 +65,8 @@ class Recall:
         By falling score; ties by id.
     n_candidates : int
         How many memories were ranked.
+    explanations : tuple of Explanation
+        Of a set-level policy, why each hit has its score, which its own features do not tell; else empty.
     """
 
     query: Query
@@ -72,6 +74,7 @@ class Recall:
     now_s: float
     hits: tuple[Hit, ...]
     n_candidates: int
+    explanations: tuple[Explanation, ...] = ()
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -96,6 +99,8 @@ class Recall:
         """
         if not -len(self.hits) <= rank < len(self.hits):
             raise InvalidParameterError("rank", rank, f"must be below {len(self.hits)}, the number of hits")
+        if self.explanations:
+            return self.explanations[rank]
         columns = {name: np.array([value]) for name, value in self.hits[rank].features.items()}
         return self.policy.explain(columns, 0)
 
@@ -156,7 +161,7 @@ def rank(
     Parameters
     ----------
     memories : sequence of StoredMemory
-        The candidates.
+        The candidates: all of them are the candidate set of a set-level policy.
     query : Query
         What is looked for.
     policy : Policy
@@ -200,8 +205,9 @@ def rank(
         now_s,
         [records[row] for row in best.rows],
         best.scores,
-        {name: np.asarray(values)[best.rows] for name, values in columns.items()},
+        {name: np.asarray(values)[best.rows] for name, values in columns.items() if name != "id"},
         len(records),
+        () if policy.is_pointwise else policy.explain_rows(columns, best.rows.tolist()),
     )
 
 
@@ -213,6 +219,7 @@ def collect(
     scores: NDArray[np.float64],
     columns: Mapping[str, NDArray[Any]],
     n_candidates: int,
+    explanations: tuple[Explanation, ...] = (),
 ) -> Recall:
     """Return the answer made of memories that are ranked already.
 
@@ -228,12 +235,14 @@ def collect(
         Each feature's value for each hit.
     n_candidates : int
         How many memories were ranked.
+    explanations : tuple of Explanation
+        Of a set-level policy, one a hit.
     """
     hits = tuple(
         Hit(i, float(scores[i]), record, {name: values[i].item() for name, values in columns.items()})
         for i, record in enumerate(records)
     )
-    return Recall(query, policy, now_s, hits, n_candidates)
+    return Recall(query, policy, now_s, hits, n_candidates, explanations)
 
 
 def precomputed(dimension: int) -> Callable[[Sequence[MemoryRecord]], NDArray[np.float32]]:

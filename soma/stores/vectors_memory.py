@@ -27,7 +27,7 @@ __all__ = ["ExactIndex"]
 
 NEVER: Final = np.inf
 TYPES: Final = np.array(MEMORY_TYPES)
-NO_TRACE: Final = np.zeros((0, 0))
+NOT_KEPT: Final[NDArray[Any]] = np.zeros((0, 0))
 
 
 class ExactIndex:
@@ -197,8 +197,9 @@ class ExactIndex:
             self._last_used_s[rows],
             self._importance[rows],
             TYPES[self._memory_type[rows]],
-            NO_TRACE,
-            NO_TRACE,
+            NOT_KEPT,
+            NOT_KEPT,
+            NOT_KEPT,
         )
 
     def _boxes(
@@ -214,8 +215,9 @@ class ExactIndex:
                 flip.reduceat(self._last_used_s[: self._n], starts),
                 reduce.reduceat(self._importance[: self._n], starts),
                 TYPES[reduce.reduceat(self._memory_type[: self._n], starts)],
-                NO_TRACE,
-                NO_TRACE,
+                NOT_KEPT,
+                NOT_KEPT,
+                NOT_KEPT,
             )
             every = np.full(len(starts), similar)
             return features(policy.features, columns, (), query, namespace, now_s, every)

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from soma.math import decay
 from soma.math import policy as p
 
-__all__ = ["columns", "curves", "policies", "values"]
+__all__ = ["columns", "curves", "policies", "set_nodes", "set_policies", "values"]
 
 _RANGES: Final = {
     "similarity": (-1.0, 1.0),
     "importance": (0.0, 1.0),
     "age_s": (0.0, 1e9),
     "idle_s": (0.0, 1e9),
+    "n_recalls": (0.0, 1e3),
     "activation": (-20.0, 20.0),
     "trace": (0.0, 1e3),
     "lexical": (0.0, 1.0),
@@ -71,18 +72,51 @@ def policies(features: Iterable[str] | None = None, *, max_leaves: int = 8) -> s
     return st.recursive(st.one_of(leaves), _combined, max_leaves=max_leaves)
 
 
+def set_policies(x: st.SearchStrategy[p.Policy] | None = None) -> st.SearchStrategy[p.Policy]:
+    """Set-level policies with a finite value everywhere: their nodes in arithmetic with pointwise terms, and nested.
+
+    Parameters
+    ----------
+    x : strategy, optional
+        The innermost operands; by default small pointwise policies.
+    """
+    operands = policies(max_leaves=2) if x is None else x
+    return st.builds(_mixed, set_nodes(set_nodes(operands) | operands), operands, st.integers(0, 4))
+
+
+def set_nodes(x: st.SearchStrategy[p.Policy]) -> st.SearchStrategy[p.Policy]:
+    """One node that scores a candidate set, of every kind.
+
+    Parameters
+    ----------
+    x : strategy
+        The operand.
+    """
+    scales = st.lists(st.floats(1.0, 1e9), min_size=1, max_size=3, unique=True).map(sorted)
+    groups = st.sampled_from(["sitting", "a {b}_$%"])
+    return st.one_of(
+        st.builds(p.minmax, x),
+        st.builds(p.rank, x),
+        st.builds(lambda x, k: p.rrf(x, k=k), x, st.sampled_from([0.0, 60.0]) | st.floats(0.0, 1e3)),
+        st.builds(p.context, x, scales, st.none() | groups),
+        st.builds(p.top_mean, x, groups, st.integers(1, 4)),
+    )
+
+
 def values(feature: str) -> st.SearchStrategy[Any]:
     """Draw one value of a feature.
 
     Parameters
     ----------
     feature : str
-        Its name, as ``policy.features`` has it.
+        Its name, as ``policy.features`` has it; not ``id``, whose values must differ.
     """
     if feature == "memory_type":
         return st.sampled_from(p.MEMORY_TYPES)
     if feature == "common_level":
         return st.integers(0, 10)
+    if feature.startswith("payload."):
+        return st.sampled_from(["", "a", "b"])
     return st.floats(*_RANGES[feature])
 
 
@@ -104,7 +138,11 @@ def columns(
     n = draw(st.integers(min_rows, max_rows))
     table: dict[str, NDArray[Any]] = {}
     for name in sorted(features):
-        table[name] = np.array(draw(st.lists(values(name), min_size=n, max_size=n)))
+        if name == "id":
+            table[name] = np.array(draw(st.permutations(range(n))), dtype=np.int64)
+            continue
+        drawn = draw(st.lists(values(name), min_size=n, max_size=n))
+        table[name] = np.array(drawn, dtype=np.str_) if name.startswith("payload.") else np.array(drawn)
     return table
 
 
@@ -133,3 +171,8 @@ def _combined(inner: st.SearchStrategy[p.Policy]) -> st.SearchStrategy[p.Policy]
         st.builds(lambda x, upper: x.clip(upper=upper), inner, _numbers()),
         st.builds(lambda number, x: number * x, _numbers(), inner),
     )
+
+
+def _mixed(node: p.Policy, x: p.Policy, form: int) -> p.Policy:
+    forms = (node, node + x, x * node, p.max(node, x), p.exp(node.clip(-20.0, 5.0)))
+    return forms[form]

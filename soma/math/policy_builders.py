@@ -1,0 +1,344 @@
+"""The builders of pointwise policies: what `soma.math.policy` offers for one memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+
+from soma.math import decay as curves
+from soma.math.policy_expression import Operand, Policy
+from soma.math.policy_operations import Constant, lift
+from soma.math.policy_terms import Decay, MemoryTypeIs, SameCell, Term
+
+__all__ = [
+    "activation",
+    "age_s",
+    "clip",
+    "constant",
+    "decay",
+    "exp",
+    "graph",
+    "idle_s",
+    "importance",
+    "lexical",
+    "log",
+    "max",
+    "memory_type",
+    "min",
+    "n_recalls",
+    "same_cell",
+    "similarity",
+    "trace",
+]
+
+
+def similarity() -> Policy:
+    """Return the term for nearness to the query: a cosine in [-1, 1], or 1 / (1 + distance).
+
+    Examples
+    --------
+    >>> similarity().evaluate({"similarity": [0.8]}).tolist()
+    [0.8]
+    """
+    return Term("similarity")
+
+
+def importance() -> Policy:
+    """Return the term for importance, normalised to [0, 1].
+
+    Examples
+    --------
+    >>> importance().evaluate({"importance": [0.25]}).tolist()
+    [0.25]
+    """
+    return Term("importance")
+
+
+def age_s() -> Policy:
+    """Return the term for the time since the memory was made, seconds, >= 0.
+
+    Examples
+    --------
+    >>> age_s().evaluate({"age_s": [60.0]}).tolist()
+    [60.0]
+    """
+    return Term("age_s")
+
+
+def idle_s() -> Policy:
+    """Return the term for the time since the memory was last recalled, or made, seconds, >= 0.
+
+    Examples
+    --------
+    >>> idle_s().evaluate({"idle_s": [60.0]}).tolist()
+    [60.0]
+    """
+    return Term("idle_s")
+
+
+def n_recalls() -> Policy:
+    """Return the term for how often the memory was recalled, >= 0.
+
+    Examples
+    --------
+    >>> n_recalls().evaluate({"n_recalls": [3]}).tolist()
+    [3.0]
+    """
+    return Term("n_recalls")
+
+
+def activation() -> Policy:
+    """Return the term for the base-level activation of the memory's accesses, in log-odds.
+
+    Examples
+    --------
+    >>> activation().evaluate({"activation": [-1.5]}).tolist()
+    [-1.5]
+    """
+    return Term("activation")
+
+
+def trace() -> Policy:
+    """Return the term for the memory's trace: the decayed sum over its accesses, >= 0.
+
+    Examples
+    --------
+    >>> trace().evaluate({"trace": [0.3]}).tolist()
+    [0.3]
+    """
+    return Term("trace")
+
+
+def lexical() -> Policy:
+    """Return the term for the overlap of the memory's words with the query's, in [0, 1].
+
+    Examples
+    --------
+    >>> lexical().evaluate({"lexical": [0.5]}).tolist()
+    [0.5]
+    """
+    return Term("lexical")
+
+
+def graph() -> Policy:
+    """Return the term for the activation that reaches the memory over its links.
+
+    Examples
+    --------
+    >>> graph().evaluate({"graph": [0.1]}).tolist()
+    [0.1]
+    """
+    return Term("graph")
+
+
+def same_cell(level: int) -> Policy:
+    """Return 1 where the memory's address shares at least ``level`` levels with the query's, else 0.
+
+    Parameters
+    ----------
+    level : int
+        How many levels must be shared, 0 to 64.
+
+    Returns
+    -------
+    Policy
+        1 or 0.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a level out of range.
+
+    Examples
+    --------
+    >>> same_cell(3).evaluate({"common_level": [2, 3]}).tolist()
+    [0.0, 1.0]
+    """
+    return SameCell(level)
+
+
+def memory_type(is_type: str) -> Policy:
+    """Return 1 where the memory is ``"episodic"``, or ``"semantic"``, as asked, else 0.
+
+    Parameters
+    ----------
+    is_type : str
+        ``"episodic"`` or ``"semantic"``.
+
+    Returns
+    -------
+    Policy
+        1 or 0.
+
+    Raises
+    ------
+    InvalidParameterError
+        For another type.
+
+    Examples
+    --------
+    >>> memory_type("semantic").evaluate({"memory_type": ["episodic", "semantic"]}).tolist()
+    [0.0, 1.0]
+    """
+    return MemoryTypeIs(is_type)
+
+
+def constant(value: float) -> Policy:
+    """Return a finite number as a policy; beside another policy, the bare number will do.
+
+    Parameters
+    ----------
+    value : float
+        Finite.
+
+    Returns
+    -------
+    Policy
+        The number, everywhere.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a number that is not finite.
+
+    Examples
+    --------
+    >>> constant(0.5) + similarity()
+    0.5 + similarity()
+    """
+    return Constant(value)
+
+
+def exp(x: Operand) -> Policy:
+    """Return e to the power of ``x``.
+
+    Parameters
+    ----------
+    x : Policy or float
+        The operand.
+
+    Returns
+    -------
+    Policy
+        > 0.
+
+    Examples
+    --------
+    >>> exp(similarity()).evaluate({"similarity": [0.0]}).tolist()
+    [1.0]
+    """
+    return lift(x).exp()
+
+
+def log(x: Operand) -> Policy:
+    """Return the natural logarithm of ``x``; where ``x`` may be 0, hold it above: ``log(x.clip(1e-6))``.
+
+    Parameters
+    ----------
+    x : Policy or float
+        The operand.
+
+    Returns
+    -------
+    Policy
+        An error where it is evaluated at 0 or below.
+
+    Examples
+    --------
+    >>> log(similarity().clip(1e-6)).evaluate({"similarity": [1.0]}).tolist()
+    [0.0]
+    """
+    return lift(x).log()
+
+
+def max(first: Operand, *others: Operand) -> Policy:  # noqa: A001 - read as p.max
+    """Return the largest of the operands.
+
+    Parameters
+    ----------
+    first : Policy or float
+        An operand.
+    *others : Policy or float
+        More of them.
+
+    Returns
+    -------
+    Policy
+        The largest, row by row.
+
+    Examples
+    --------
+    >>> max(similarity(), importance()).evaluate({"similarity": [0.2], "importance": [0.7]}).tolist()
+    [0.7]
+    """
+    return reduce(Policy.max, others, lift(first))
+
+
+def min(first: Operand, *others: Operand) -> Policy:  # noqa: A001 - read as p.min
+    """Return the smallest of the operands.
+
+    Parameters
+    ----------
+    first : Policy or float
+        An operand.
+    *others : Policy or float
+        More of them.
+
+    Returns
+    -------
+    Policy
+        The smallest, row by row.
+
+    Examples
+    --------
+    >>> min(similarity(), importance()).evaluate({"similarity": [0.2], "importance": [0.7]}).tolist()
+    [0.2]
+    """
+    return reduce(Policy.min, others, lift(first))
+
+
+def clip(x: Operand, lower: float | None = None, upper: float | None = None) -> Policy:
+    """Return ``x``, held between two numbers, of which one may be absent.
+
+    Parameters
+    ----------
+    x : Policy or float
+        The operand.
+    lower, upper : float, optional
+        The bounds; at least one.
+
+    Returns
+    -------
+    Policy
+        Within the bounds.
+
+    Examples
+    --------
+    >>> clip(similarity(), 0).evaluate({"similarity": [-0.2, 0.7]}).tolist()
+    [0.0, 0.7]
+    """
+    return lift(x).clip(lower, upper)
+
+
+def decay(curve: curves.Curve, of: Policy | Callable[[], Policy] = age_s) -> Policy:
+    """Return a forgetting curve of an age.
+
+    Parameters
+    ----------
+    curve : Curve
+        One of `soma.math.decay`: never rising, within [0, 1].
+    of : Policy or builder function
+        `age_s` (the default) or `idle_s`.
+
+    Raises
+    ------
+    InvalidParameterError
+        For anything else.
+
+    Examples
+    --------
+    >>> fading = decay(curves.Exponential(half_life_s=60.0), of=idle_s)
+    >>> fading.evaluate({"idle_s": [0.0, 60.0]}).round(3).tolist()
+    [1.0, 0.5]
+    """
+    return Decay(curve, of if isinstance(of, Policy) or not callable(of) else of())
