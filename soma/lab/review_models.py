@@ -11,6 +11,7 @@ import numpy as np
 
 from soma.lab.reviews import ReviewLog
 from soma.math.domain import FloatArray
+from soma.math.review_history import first_within
 from soma.math.review_odds import ReviewOdds
 from soma.math.review_scores import log_losses
 from soma.math.spacing import FSRS, HalfLifeRegression, fit_fsrs, replay
@@ -126,15 +127,10 @@ def _windows(log: ReviewLog) -> FloatArray:
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     start = np.searchsorted(item, item)
-    columns = []
+    here, columns = np.arange(len(item)), []
     for window_s in WINDOWS_S:
-        low, high = start.copy(), np.arange(len(item))
-        while (low < high).any():  # the first review within the window, of all reviews at once
-            middle = (low + high) // 2
-            is_older = time_s[middle] < time_s - window_s
-            low, high = np.where(is_older, middle + 1, low), np.where(is_older, high, middle)
-        here = np.arange(len(item))
-        columns += [np.log1p(here - low), np.log1p(passed[here] - passed[low])]
+        first = first_within(time_s, start, window_s)
+        columns += [np.log1p(here - first), np.log1p(passed[here] - passed[first])]
     return np.column_stack(columns)[place[log.rows]]
 
 

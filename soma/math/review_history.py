@@ -14,7 +14,7 @@ from soma.math.units import DAY
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ReviewHistory", "review_history"]
+__all__ = ["ReviewHistory", "first_within", "review_history"]
 
 SITTING_S = 0.5 * DAY
 """Reviews that are not longer before an item's last review than this are of one sitting with it."""
@@ -159,13 +159,14 @@ def _of_sorted(
     def known(values: FloatArray) -> FloatArray:
         return np.where(is_first, np.nan, values)
 
+    n_sitting = (row - first_within(times, start, SITTING_S) + 1).astype(np.float64)
     return ReviewHistory(
         n_reviews=n_before,
         elapsed_s=known(interval),
         last_interval_s=known(interval[previous]),
         longest_s=known(_longest_before(np.where(recalled, interval, 0.0), is_first)),
         lapse_share=known(lapse_share),
-        n_sitting=known(_sitting(times, start)[previous]),
+        n_sitting=known(n_sitting[previous]),
         last_log_duration=known(log_duration[previous]),
         mean_log_duration=known(mean_log_duration),
     )
@@ -187,12 +188,31 @@ def _longest_before(intervals: FloatArray, is_first: NDArray[np.bool_]) -> Float
     return np.asarray(values[np.maximum(before, 0)], dtype=np.float64)
 
 
-def _sitting(times: FloatArray, start: NDArray[np.int64]) -> FloatArray:
-    """Return for each review how many of its item, itself included, are not longer before it than a sitting."""
-    n = len(times)
-    low, high = start.copy(), np.arange(n)
+def first_within(times: FloatArray, start: NDArray[np.int64], window_s: float) -> NDArray[np.int64]:
+    """Return for each review the first of its item that is not longer before it than a window.
+
+    Parameters
+    ----------
+    times : ndarray of float64, shape (n,)
+        Times of reviews that stand item by item, each in the order of time, seconds.
+    start : ndarray of int64, shape (n,)
+        Where the item of each begins.
+    window_s : float
+        Seconds, >= 0.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        At most the review's own place.
+
+    Examples
+    --------
+    >>> first_within(np.array([0.0, 5.0, 7.0, 1.0]), np.array([0, 0, 0, 3]), 2.0).tolist()
+    [0, 1, 1, 3]
+    """
+    low, high = start.copy(), np.arange(len(times))
     while (low < high).any():  # all of them by bisection at once
         middle = (low + high) // 2
-        is_older = times[middle] < times - SITTING_S
+        is_older = times[middle] < times - window_s
         low, high = np.where(is_older, middle + 1, low), np.where(is_older, high, middle)
-    return (np.arange(n) - low + 1).astype(np.float64)
+    return low
