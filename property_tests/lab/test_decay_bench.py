@@ -128,7 +128,8 @@ def test_the_command_prints_every_model(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_on_one_real_log_the_published_figures_come_out(shared_data: Path) -> None:
     log = read_reviews(shared_data / "decay" / "py_fsrs_review_log_12580.csv")
-    table = {row.model: row for row in leaderboard(log, models=QUICK, rng=np.random.default_rng(0), n_draws=300)}
+    quick = [model for model in QUICK if model.name != "ACT-R"]  # which takes half a minute: .4738
+    table = {row.model: row for row in leaderboard(log, models=quick, rng=np.random.default_rng(0), n_draws=300)}
     assert table["soma"].n_events == 4_440
     for name, log_loss, auc in (("FSRS-6 default", 0.4400, 0.658), ("FSRS-5 default", 0.4519, 0.663)):
         assert table[name].log_loss == pytest.approx(log_loss, abs=5e-5)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import numpy as np
 
 from soma.lab.reviews import ReviewLog
+from soma.math.activation import base_level, recall_probability, spaced_decays
 from soma.math.domain import FloatArray
 from soma.math.review_history import first_within
 from soma.math.review_odds import ReviewOdds
@@ -134,6 +135,31 @@ def _windows(log: ReviewLog) -> FloatArray:
     return np.column_stack(columns)[place[log.rows]]
 
 
+def _act_r(log: ReviewLog, train: slice, test: slice) -> FloatArray:
+    """Predict by the activation of all earlier reviews, each with a decay of its own (Pavlik and Anderson)."""
+    order = np.argsort(log.item, kind="stable")
+    start = np.flatnonzero(np.diff(log.item[order], prepend=log.item[order[0]] - 1))
+    n_reviews = np.diff(start, append=len(order))
+    number = np.arange(len(order)) - np.repeat(start, n_reviews)
+    row = np.repeat(np.arange(len(start)), n_reviews)
+    times = np.full((len(start), int(n_reviews.max())), np.inf)
+    times[row, number] = log.time_s[order]
+    place = np.empty((2, len(order)), np.int64)
+    place[:, order] = row, number
+    scored_row, scored_number = place[:, log.rows]
+
+    def of(params: FloatArray, rows: slice) -> FloatArray:
+        scale, intercept, threshold, noise = params.tolist()
+        decays = spaced_decays(times, scale, intercept)
+        item, k = scored_row[rows], scored_number[rows]
+        is_before = np.arange(times.shape[1]) < k[:, None]
+        ages = np.where(is_before, np.maximum(times[item, k][:, None] - times[item], 1.0), np.inf)
+        return recall_probability(base_level(ages, decays[item]), threshold, noise)
+
+    fitted = _fit(log, train, of, [0.25, 0.18, -1.5, 0.5], [(0.0, 2.0), (0.01, 2.0), (-20.0, 20.0), (0.05, 10.0)])
+    return of(fitted, test)
+
+
 def _fit(
     log: ReviewLog,
     train: slice,
@@ -176,6 +202,7 @@ MODELS: Final[tuple[ReviewModel, ...]] = (
     ReviewModel("FSRS-5 default", 0, partial(_fsrs, version="5", is_fitted=False), "open-spaced-repetition, 2024"),
     ReviewModel("DASH", 9, _dash, "Lindsey, Shroyer, Pashler and Mozer 2014"),
     _of_curve("HLR", _half_life, [2.0, 0.5, -0.5], [(-20.0, 20.0)] * 3, "Settles and Meeder 2016"),
+    ReviewModel("ACT-R", 4, _act_r, "Pavlik and Anderson 2005"),
     _of_curve(
         "power law", _power, [0.95, 0.2, 1.0], [(0.01, 1.0), (1e-3, 5.0), (1e-3, 100.0)], "Wixted and Ebbesen 1991"
     ),
