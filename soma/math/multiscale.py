@@ -232,8 +232,7 @@ def level(trace: Trace, now_s: float, constants: ExponentialSum) -> float:
     0.5
     """
     elapsed_s = max(0.0, _elapsed("now_s", now_s, trace, constants))
-    total: float = sum(map(mul, constants.weight, _fade(trace.values, elapsed_s, constants)))
-    return total
+    return math.fsum(map(mul, constants.weight, _fade(trace.values, elapsed_s, constants)))
 
 
 def base_level(trace: Trace, now_s: float, constants: ExponentialSum) -> float:
