@@ -184,26 +184,6 @@ def test_the_doubling_map_drops_the_first_digit_and_a_contraction_prepends_one(
         assert contracted == digit * 2 ** (d * levels) + code
 
 
-@given(points(n=40))
-def test_occupied_cells_and_entropies_grow_by_at_most_the_dimension(drawn: tuple) -> None:  # type: ignore[type-arg]
-    x, d, levels = drawn
-    levels = min(levels, 12)
-    codes = address(x, Frame.unit(d), levels)
-    for level in range(levels):
-        counts = [np.unique(ancestor(codes, d, levels, at), return_counts=True)[1] for at in (level, level + 1)]
-        assert len(counts[0]) <= len(counts[1]) <= 2**d * len(counts[0])
-        for q in (0.0, 0.5, 1.0, 2.0, 7.0):
-            coarse, fine = (renyi(c / c.sum(), q) for c in counts)
-            assert coarse <= fine + 1e-9
-            assert fine <= coarse + d + 1e-9
-
-
-def renyi(share: np.ndarray, q: float) -> float:  # type: ignore[type-arg]
-    if q == 1.0:
-        return float(-(share * np.log2(share)).sum())
-    return float(np.log2((share**q).sum()) / (1.0 - q))
-
-
 @given(st.floats(-1e300, 1e300), st.floats(1e-300, 1e300), st.floats(0, 1))
 def test_every_point_of_a_frame_is_normalised_into_the_unit_box(lower: float, side: float, share: float) -> None:
     upper = lower + side
