@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import soma
 from soma.errors import InvalidParameterError
-from soma.lab.frames import recall_frame, records_frame, records_from_frame
+from soma.lab.frames import fits_frame, recall_frame, records_frame, records_from_frame
+from soma.math.fitting import fit_curve
 from soma.testing.strategies import records
 
 
@@ -67,3 +68,20 @@ def test_an_answer_becomes_a_row_a_hit() -> None:
     assert str(frame["timestamp"].dtype).startswith("datetime64[")
     assert frame["similarity"].tolist() == [hit.features["similarity"] for hit in hits]
     assert recall_frame(soma.MinimalSoma(dim=1).recall([0.0], now_s=0)).empty
+
+
+def test_fits_are_compared_parameter_by_parameter() -> None:
+    days = [86_400.0 * day for day in (1, 2, 4, 8, 16)]
+    fits = [fit_curve(family, days, [38, 33, 25, 14, 6], n_trials=40) for family in ("exponential", "wickelgren")]
+    frame = fits_frame(fits, level=0.9)
+    assert list(frame.index) == [
+        ("exponential", "half_life_s"),
+        ("wickelgren", "initial"),
+        ("wickelgren", "rate_per_s"),
+        ("wickelgren", "exponent"),
+    ]
+    half_life = frame.loc[("exponential", "half_life_s")]
+    assert half_life["value"] == fits[0].params["half_life_s"]
+    assert (half_life["lower"], half_life["upper"]) == fits[0].intervals(0.9)["half_life_s"]
+    assert half_life["aicc"] == fits[0].aicc
+    assert fits_frame([]).empty

@@ -1,4 +1,4 @@
-"""Data frames in and out: records, and ranked answers (extra ``lab``)."""
+"""Data frames in and out: records, ranked answers, and fits (extra ``lab``)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from soma.errors import InvalidParameterError, SomaError
 from soma.state.record import MemoryRecord
 
 if TYPE_CHECKING:
+    from soma.math.fitting import FitResult
     from soma.state.recall import Recall
 
-__all__ = ["recall_frame", "records_frame", "records_from_frame"]
+__all__ = ["fits_frame", "recall_frame", "records_frame", "records_from_frame"]
 
 COLUMNS: Final = (
     "id",
@@ -32,7 +33,36 @@ COLUMNS: Final = (
     "expires_at",
     "extras",
 )
+FIT_COLUMNS: Final = ("log_likelihood", "n", "aic", "aicc", "bic", "ssd", "r2_uncentred", "converged", "message")
 REQUIRED: Final = ("id", "coordinate", "timestamp", "importance")
+
+
+def fits_frame(fits: Iterable[FitResult], *, level: float = 0.95) -> pd.DataFrame:
+    """Return fits as a frame, to compare models: one row a fitted parameter.
+
+    Parameters
+    ----------
+    fits : iterable of FitResult
+        Of the same data.
+    level : float
+        Coverage of the intervals, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        Indexed by model and parameter: value, standard_error, lower, upper, log_likelihood, n, aic, aicc, bic, ssd,
+        r2_uncentred, converged and message.
+    """
+    rows = []
+    for fit in fits:
+        ends = fit.intervals(level)
+        shared = {name: getattr(fit, name) for name in FIT_COLUMNS}
+        for parameter, value, error in zip(fit.parameters, fit.values, fit.standard_errors, strict=True):
+            lower, upper = ends[parameter.name]
+            own = {"value": value, "standard_error": error, "lower": lower, "upper": upper}
+            rows.append({"model": fit.model, "parameter": parameter.name, **own, **shared})
+    columns = ("model", "parameter", "value", "standard_error", "lower", "upper", *FIT_COLUMNS)
+    return pd.DataFrame(rows, columns=list(columns)).set_index(["model", "parameter"])
 
 
 def recall_frame(recall: Recall) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from soma.math.domain import FloatArray
 
-__all__ = ["DimensionEstimate", "slope"]
+__all__ = ["DimensionEstimate"]
 
 
 @final
