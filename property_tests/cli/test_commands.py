@@ -57,10 +57,11 @@ def make_repository(path: Path, n: int = 6) -> Path:
     ]
     for i in range(n):
         (path / f"file{i}.txt").write_text(f"{i}\n" * (i + 1))
-        when = {"GIT_AUTHOR_DATE": f"2026-0{i + 1}-01T12:00:00Z", "GIT_COMMITTER_DATE": f"2026-0{i + 1}-01T12:00:00Z"}
+        date = f"2026-{i % 6 + 1:02}-{i // 6 + 1:02}T12:00:00Z"
+        when = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
         subprocess.run(["git", "-C", str(path), "add", "."], check=True)
         subprocess.run(
-            ["git", "-C", str(path), "commit", "-q", "-m", subjects[i % len(subjects)]],
+            ["git", "-C", str(path), "commit", "-q", "-m", subjects[i % len(subjects)] + " again" * (i // 6)],
             check=True,
             env={**os.environ, **who, **when},
         )
@@ -139,6 +140,18 @@ def test_the_demo_runs_on_any_repository(tmp_path: Path) -> None:
         assert len(memory) == 6
     again = answer("demo", repository, "--out", tmp_path / "json", "--json", cwd=tmp_path)
     assert again["n_memories"] == 6
+    assert again["dimension"] is None  # six texts say nothing of it
+    assert again["consolidation"]["before"] == 6
+
+
+def test_the_demo_says_in_how_many_dimensions_enough_texts_vary(tmp_path: Path) -> None:
+    done = run("demo", make_repository(tmp_path / "repository", 24), "--out", tmp_path / "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "dimensions." in done.stdout
+    assert "Nothing was written" in done.stdout
+    shape = json.loads((tmp_path / "out" / "manifest.json").read_text())["dimension"]
+    assert 1.0 < shape["value"] < 40.0
+    assert shape["n_points"] == 24
 
 
 def test_the_doctor_says_what_is_there_and_prints_no_secret(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import shutil
@@ -14,6 +15,7 @@ from typing import Final
 from uuid import UUID
 
 import click
+import numpy as np
 
 from soma import __version__
 from soma.cli.memories import recall_to_dict
@@ -22,8 +24,10 @@ from soma.embedding import Embedder, HashingEmbedder, StaticEmbedder
 from soma.errors import ConfigurationError, StoreError
 from soma.factory import open as open_store
 from soma.ingest import commits_as_memories, load
-from soma.math.units import YEAR
+from soma.math.dimension import DimensionEstimate, two_nn
+from soma.math.units import WEEK, YEAR
 from soma.memory import Memory
+from soma.state.consolidation import Scales
 from soma.state.events import MemoryRecalled
 from soma.state.instant import to_iso
 from soma.state.recall import Hit, headline
@@ -38,6 +42,11 @@ QUERIES: Final = (
     "make it faster",
     "the first version",
 )
+FEWEST_VECTORS: Final = 20
+"""From fewer, the error of their dimension is above a fifth of it."""
+
+N_VECTORS: Final = 1_000
+SCALES: Final = Scales(tau_s=WEEK)
 QUARTERS_S: Final = (YEAR / 4, YEAR / 2, 3 * YEAR / 4)
 
 
@@ -66,6 +75,8 @@ def demo(repository: Path, limit: int, out: Path | None, is_json: bool) -> None:
         later = a_year_on(memory, str(best.query), now_s)
         times_s = sorted(record.timestamp for record in memory)
         middle_s = times_s[len(times_s) // 2]
+        shape = dimension_of(memory, embedder)
+        coarser = memory.consolidate(SCALES, now=now_s + YEAR, dry_run=True)
         files = draw(memory, str(best.query), folder)
         summary = {
             "repository": str(repository),
@@ -73,6 +84,8 @@ def demo(repository: Path, limit: int, out: Path | None, is_json: bool) -> None:
             "embedder": embedder.revision,
             "recalls": [recall_to_dict(hits) for hits in recalls],
             "a_year_on": [{"title": row.title, **row.scores} for row in later],
+            "dimension": None if shape is None else shape.to_dict(),
+            "consolidation": coarser.to_dict(),
             "files": files,
         }
     manifest = {"soma": __version__, "now": now_s, "limit": limit, **summary}
@@ -91,6 +104,9 @@ def demo(repository: Path, limit: int, out: Path | None, is_json: bool) -> None:
         click.echo(
             "  {today:.4f}   {unrecalled:.4f}             {recalled:.4f}".format(**row.scores) + f"  {row.title}"
         )
+    if shape is not None:
+        click.echo(f"\nThe vectors have {embedder.dimension} numbers, and vary in {shape} dimensions.")
+    click.echo(f"Consolidated a year on, {coarser}. Nothing was written.")
     click.echo("\nWritten: " + ", ".join([*files, str(folder / "manifest.json")]))
     click.echo(f"Done in {seconds:.1f} s. Next:\n")
     store = shlex.join(["-n", "demo", "-p", str(folder / "store")])
@@ -114,6 +130,16 @@ def best_embedder() -> tuple[Embedder, str]:
             HashingEmbedder(),
             'words and their parts count; for meaning: pip install "soma-fractal-memory[embed]"',
         )
+
+
+def dimension_of(memory: Memory, embedder: Embedder) -> DimensionEstimate | None:
+    """Return in how many dimensions the vectors of the texts vary; None for too few different ones.
+
+    At most `N_VECTORS` of them are taken, evenly over time: in so many dimensions each pair is compared.
+    """
+    texts = [record.searchable_text for record in sorted(memory, key=lambda record: record.timestamp)]
+    vectors = np.unique(embedder.embed(texts[:: math.ceil(len(texts) / N_VECTORS)]), axis=0)
+    return two_nn(vectors) if len(vectors) >= FEWEST_VECTORS else None
 
 
 @dataclass(frozen=True, slots=True)
