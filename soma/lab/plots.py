@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib import figure
+from matplotlib.axes import Axes
 
 from soma.errors import InvalidParameterError
 from soma.math.domain import positive_scalar
@@ -16,13 +18,13 @@ from soma.state.instant import to_iso
 from soma.state.recall import headline
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from soma.math.decay import Curve
+    from soma.math.dimension import DimensionEstimate
     from soma.state.recall import Hit, Recall
 
-__all__ = ["curves", "fading", "recall"]
+__all__ = ["curves", "fading", "recall", "scaling"]
 
 # Okabe and Ito's colours, which colour-blind readers tell apart
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -31,6 +33,7 @@ INK: Final = "#323F4B"
 MARKERS: Final = "osD^vP*"
 TERM: Final = re.compile(r"[a-z_]+(?=\(\))|(?<=of=)[a-z_]+|same_cell|memory_type")
 N_STEPS: Final = 400
+DOTS_PER_INCH: Final = 110
 
 
 def recall(recall: Recall, *, ax: Axes | None = None) -> Axes:
@@ -172,6 +175,46 @@ def curves(curves: Mapping[str, Curve] | Sequence[Curve], *, until_s: float, ax:
     return axes
 
 
+def scaling(estimates: Mapping[str, DimensionEstimate], *, ax: Axes | None = None) -> Axes:
+    """Draw what dimensions were read from: entropy, or the number of pairs, against the scale, and the fitted lines.
+
+    Parameters
+    ----------
+    estimates : mapping of str to DimensionEstimate
+        Estimates that are slopes, by the names of their sets.
+    ax : Axes, optional
+        Where to draw; new axes by default.
+
+    Returns
+    -------
+    Axes
+        Marks in bits against halvings of the scale, and a line for each estimate, labelled with its slope.
+
+    Raises
+    ------
+    InvalidParameterError
+        For an estimate that is no slope.
+
+    Notes
+    -----
+    Tests: ``property_tests/lab/test_plots.py``.
+    """
+    axes = _axes(ax, height=4.6, width=8.0)
+    for number, (label, estimate) in enumerate(estimates.items()):
+        if not estimate.log2_scale:
+            raise InvalidParameterError("estimates", estimate.method, "must be slopes: it has no points to draw")
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        x, y = -np.array(estimate.log2_scale), np.array(estimate.log2_measure)
+        axes.plot(x, y, marker, color=colour, markersize=6, label=f"{label}: {estimate}")
+        axes.plot(x, y.mean() + estimate.value * (x - x.mean()), color=colour, linewidth=1.5, alpha=0.7)
+    axes.set_xlabel("halvings of the scale")
+    axes.set_ylabel("bits")
+    _tidy(axes, grid="y")
+    if estimates:
+        axes.legend(loc="upper left", frameon=False)
+    return axes
+
+
 def factors(recall: Recall) -> dict[str, list[float]]:
     """Return the factors of every score, by name, if the policy is a product of factors that all lie in [0, 1]."""
     found: dict[str, list[float]] = {}
@@ -204,8 +247,30 @@ def _moved(recall: Recall, hit: Hit, elapsed: NDArray[np.float64], recalled: Any
     return np.broadcast_to(recall.policy.evaluate(features), elapsed.shape)
 
 
+class Figure(figure.Figure):
+    """A figure that a notebook shows, and that no register of open figures keeps alive."""
+
+    def _repr_png_(self) -> bytes:
+        return _png(self)
+
+
+class FigureAxes(Axes):
+    """The axes of such a figure: shown as its picture."""
+
+    def _repr_png_(self) -> bytes:
+        return _png(self.figure)  # type: ignore[arg-type]  # they stand in a figure of ours
+
+
+def _png(shown: figure.Figure) -> bytes:
+    file = io.BytesIO()
+    shown.savefig(file, format="png", dpi=DOTS_PER_INCH)
+    return file.getvalue()
+
+
 def _axes(ax: Axes | None, *, height: float, width: float) -> Axes:
-    return Figure(figsize=(width, height), layout="constrained").add_subplot() if ax is None else ax
+    if ax is not None:
+        return ax
+    return Figure(figsize=(width, height), layout="constrained").add_subplot(axes_class=FigureAxes)
 
 
 def _tidy(axes: Axes, *, grid: Literal["x", "y"]) -> None:
