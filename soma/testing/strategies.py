@@ -30,6 +30,7 @@ from soma.state.record import MemoryRecord, MemoryType
 __all__ = ["events", "histories", "instants", "json_objects", "json_values", "logs", "namespaces", "records", "texts"]
 
 NAMESPACES = ("lab", "field")
+LINK_TYPES = ("related", "caused")
 IDS = tuple(UUID(int=n) for n in range(1, 6))
 DIMENSION = 2
 
@@ -95,15 +96,13 @@ def namespaces() -> st.SearchStrategy[Namespace]:
     return st.integers(1, 4).flatmap(of)
 
 
-@st.composite
 def records(
-    draw: st.DrawFn,
     *,
     ids: st.SearchStrategy[UUID] | None = None,
     namespace: str | None = None,
     dimension: int = DIMENSION,
     embedding_dimension: int | None = None,
-) -> MemoryRecord:
+) -> st.SearchStrategy[MemoryRecord]:
     """Draw a valid record; few ids and namespaces by default, so that records meet.
 
     Parameters
@@ -117,28 +116,33 @@ def records(
     embedding_dimension : int, optional
         Dimension of the embeddings that some records have; none by default.
     """
-    is_pinned = draw(st.booleans())
-    embedding: list[float] | None = None
-    if embedding_dimension is not None and draw(st.booleans()):
+    embeddings: st.SearchStrategy[list[float] | None] = st.none()
+    if embedding_dimension is not None:
         numbers = st.floats(-1.0, 1.0, width=32)
-        embedding = draw(st.lists(numbers, min_size=embedding_dimension, max_size=embedding_dimension))
-    fields: dict[str, Any] = {
-        "id": draw(st.sampled_from(IDS) if ids is None else ids),
-        "namespace": namespace or draw(st.sampled_from(NAMESPACES)),
-        "coordinate": draw(st.lists(st.floats(-1e6, 1e6), min_size=dimension, max_size=dimension)),
-        "timestamp": draw(instants()),
-        "importance": draw(st.integers(-20, 20) | st.integers(-MAX_INTEGER, MAX_INTEGER)),
-        "payload": draw(json_objects()),
-        "memory_type": draw(st.sampled_from(MemoryType)),
-        "text": draw(st.none() | texts()),
-        "tags": draw(st.lists(labels(), max_size=3)),
-        "pinned": is_pinned,
-        "expires_at": None if is_pinned else draw(st.none() | instants()),
-        "embedding": embedding,
-        "model_revision": None if embedding is None else "test-model",
-        "extras": draw(st.just({}) | st.just({"x-later": [1, "two"]})),
+        embeddings |= st.lists(numbers, min_size=embedding_dimension, max_size=embedding_dimension)
+    fields = {
+        "id": st.sampled_from(IDS) if ids is None else ids,
+        "namespace": st.sampled_from(NAMESPACES) if namespace is None else st.just(namespace),
+        "coordinate": st.lists(st.floats(-1e6, 1e6), min_size=dimension, max_size=dimension),
+        "timestamp": instants(),
+        "importance": st.integers(-20, 20) | st.integers(-MAX_INTEGER, MAX_INTEGER),
+        "payload": json_objects(),
+        "memory_type": st.sampled_from(MemoryType),
+        "text": st.none() | texts(),
+        "tags": st.lists(labels(), max_size=3),
+        "pinned": st.booleans(),
+        "expires_at": st.none() | instants(),
+        "embedding": embeddings,
+        "extras": st.just({}) | st.just({"x-later": [1, "two"]}),
     }
-    return MemoryRecord(**fields)
+    return st.fixed_dictionaries(fields).map(_record)
+
+
+def _record(fields: dict[str, Any]) -> MemoryRecord:
+    """Return the record of drawn fields: one that is pinned never expires, and an embedding has a model."""
+    revision = None if fields["embedding"] is None else "test-model"
+    expires_at = None if fields["pinned"] else fields["expires_at"]
+    return MemoryRecord(**{**fields, "expires_at": expires_at, "model_revision": revision})
 
 
 def histories() -> st.SearchStrategy[Inherited]:
@@ -153,8 +157,7 @@ def histories() -> st.SearchStrategy[Inherited]:
     )
 
 
-@st.composite
-def events(draw: st.DrawFn, *, namespace: str | None = None) -> Event:
+def events(*, namespace: str | None = None) -> st.SearchStrategy[Event]:
     """Draw an event about one of few memories, so that events meet.
 
     Parameters
@@ -162,32 +165,20 @@ def events(draw: st.DrawFn, *, namespace: str | None = None) -> Event:
     namespace : str, optional
         The namespace; one of two by default.
     """
-    common: dict[str, Any] = {
-        "event_id": draw(st.uuids()),
-        "at_s": draw(instants()),
-        "cause_id": draw(st.none() | st.uuids()),
-    }
-    where = namespace or draw(st.sampled_from(NAMESPACES))
-    one, other = draw(st.sampled_from(IDS)), draw(st.sampled_from(IDS))
-    weight = draw(st.floats(0.01, 10.0))
-    kind = draw(
-        st.sampled_from([MemoryCreated, MemoryUpdated, MemoryDeleted, MemoryRecalled, MemoryLinked, MemoryUnlinked])
+    ids = st.sampled_from(IDS)
+    where = st.sampled_from(NAMESPACES) if namespace is None else st.just(namespace)
+    said: dict[str, Any] = {"event_id": st.uuids(), "at_s": instants(), "cause_id": st.none() | st.uuids()}
+    memory = {**said, "namespace": where, "id": ids}
+    link = {**said, "namespace": where, "source": ids, "target": ids, "link_type": st.sampled_from(LINK_TYPES)}
+    weights, record = st.floats(0.01, 10.0), records(namespace=namespace)
+    return st.one_of(
+        st.builds(MemoryCreated, **said, record=record, inherited=st.none() | histories()),
+        st.builds(MemoryUpdated, **said, record=record),
+        st.builds(MemoryDeleted, **memory, reason=labels(), into=st.none() | ids),
+        st.builds(MemoryRecalled, **memory, weight=weights),
+        st.builds(MemoryLinked, **link, weight=weights),
+        st.builds(MemoryUnlinked, **link),
     )
-    if kind is MemoryCreated:
-        record = draw(records(ids=st.just(one), namespace=where))
-        return MemoryCreated(**common, record=record, inherited=draw(st.none() | histories()))
-    if kind is MemoryUpdated:
-        return MemoryUpdated(**common, record=draw(records(ids=st.just(one), namespace=where)))
-    if kind is MemoryDeleted:
-        into = draw(st.none() | st.just(other))
-        return MemoryDeleted(**common, namespace=where, id=one, reason=draw(labels()), into=into)
-    if kind is MemoryRecalled:
-        return MemoryRecalled(**common, namespace=where, id=one, weight=weight)
-    link: dict[str, Any] = {"namespace": where, "source": one, "target": other}
-    link["link_type"] = draw(st.sampled_from(["related", "caused"]))
-    if kind is MemoryLinked:
-        return MemoryLinked(**common, **link, weight=weight)
-    return MemoryUnlinked(**common, **link)
 
 
 @st.composite
