@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from soma.errors import InvalidParameterError
@@ -56,9 +56,10 @@ def test_a_failure_starts_again_and_the_flag_says_whether_easiness_changes(state
 
 
 @given(states, passed, st.booleans())
+@example(SM2State(2**53), 3, False)
 def test_a_recall_takes_the_next_interval(state: SM2State, quality: int, changes: bool) -> None:
     after = sm2_review(state, quality, failure_changes_easiness=changes)
-    assert after.n_recalled == int(state.n_recalled) + 1
+    assert after.n_recalled == min(int(state.n_recalled) + 1, 2**53)
     if state.n_recalled < 2:
         assert after.interval_s == (DAY, 6 * DAY)[int(state.n_recalled)]
     elif state.interval_s < 1e9 * DAY:
@@ -96,6 +97,7 @@ def test_a_whole_number_is_not_rounded_up() -> None:
         (lambda: sm2_review(SM2State(), 3.5), "quality"),
         (lambda: sm2_review(SM2State(), math.nan), "quality"),
         (lambda: sm2_review(SM2State(np.zeros(3), np.zeros(3), np.full(3, 2.5)), [3, 4]), "quality"),  # type: ignore[arg-type]
+        (lambda: SM2State(n_recalled=2.0**54), "n_recalled"),  # type: ignore[arg-type]
         (lambda: SM2State(n_recalled=-1), "n_recalled"),
         (lambda: SM2State(n_recalled=0.5), "n_recalled"),  # type: ignore[arg-type]
         (lambda: SM2State(n_recalled=math.inf), "n_recalled"),  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SM2State", "sm2_review"]
 
+_MOST_RECALLED: Final = 2**53
 _LEAST_EASINESS: Final = 1.3
 _PASSED: Final = 3
 _JUST_BELOW_1: Final = 1.0 - 1e-12  # 5 x 2.8 comes out above 14, and must not be rounded up to 15
@@ -30,7 +31,7 @@ class SM2State:
     Parameters
     ----------
     n_recalled : array_like of int, shape (\*batch,)
-        Reviews passed in a row, >= 0.
+        Reviews passed in a row, 0 to 2^53: as far as doubles count.
     interval_s : array_like, shape (\*batch,)
         Time until the next review, seconds, >= 0.
     easiness : array_like, shape (\*batch,)
@@ -48,8 +49,8 @@ class SM2State:
 
     def __post_init__(self) -> None:
         n = non_negative("n_recalled", self.n_recalled)
-        if not (np.isfinite(n) & (n == np.floor(n))).all():
-            raise InvalidParameterError("n_recalled", self.n_recalled, "must be whole numbers")
+        if not ((n <= _MOST_RECALLED) & (n == np.floor(n))).all():
+            raise InvalidParameterError("n_recalled", self.n_recalled, "must be whole numbers up to 2**53")
         interval = non_negative("interval_s", self.interval_s)
         if not np.isfinite(interval).all():
             raise InvalidParameterError("interval_s", self.interval_s, "must be finite")
@@ -114,4 +115,4 @@ def sm2_review(state: SM2State, quality: ArrayLike, *, failure_changes_easiness:
         easiness = np.where(is_recalled, easiness, before)
     grown = np.clip(np.ceil(interval / DAY * easiness * _JUST_BELOW_1), 1.0, _MOST_DAYS)
     days = np.where(is_recalled, np.select([n == 0, n == 1], [1.0, 6.0], grown), 1.0)
-    return SM2State(np.where(is_recalled, n + 1, 0), days * DAY, easiness)
+    return SM2State(np.where(is_recalled, np.minimum(n + 1, _MOST_RECALLED), 0), days * DAY, easiness)
