@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import struct
 from typing import TYPE_CHECKING, Any
 
 import datasketches  # type: ignore[import-untyped]
@@ -385,6 +386,54 @@ def test_bytes_of_another_size_or_kind_are_refused(kind: str) -> None:
 def test_text_that_is_no_base64_of_a_sketch_is_refused(kind: str, text: str) -> None:
     with pytest.raises(SerializationError, match=kind):
         sketches.from_dict({"kind": kind, "k": 10, "sketch": text})
+
+
+@each
+def test_one_sketch_has_one_text(kind: str) -> None:
+    state = KINDS[kind](10).update([1.0, 2.0])
+    text = state.sketch
+    assert text.endswith("=")
+    spare = text.rstrip("=")
+    other_bits = spare[:-1] + chr(ord(spare[-1]) + 1) + "=" * (len(text) - len(spare))
+    assert base64.b64decode(other_bits) == base64.b64decode(text)
+    for other in (text + "\n", " " + text, text + "=", spare, other_bits):
+        with pytest.raises(SerializationError):
+            KINDS[kind](10, other)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1.1e290, -1.1e290])
+@pytest.mark.parametrize("place", [16, 24, 32, 48])
+def test_a_t_digest_of_numbers_that_it_refuses_is_refused(wrong: float, place: int) -> None:
+    data = bytearray(base64.b64decode(TDigest(10).update([1, 2]).sketch))
+    assert len(data) == 64
+    data[place : place + 8] = struct.pack("<d", wrong)
+    if wrong < 0:  # in order all the same
+        data[16:24] = struct.pack("<d", wrong)
+    else:
+        data[24:32] = struct.pack("<d", wrong)
+    assert tampered("t_digest", bytes(data)) is None
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, -1.0, 1e9])
+def test_a_kll_of_numbers_outside_its_range_is_refused(wrong: float) -> None:
+    data = bytearray(base64.b64decode(KLL(10).update(np.arange(9.0)).sketch))
+    assert len(data) == 24 + 8 * (2 + 9)
+    for place in range(24 + 16, len(data), 8):
+        changed = data[:place] + struct.pack("<d", wrong) + data[place + 8 :]
+        assert tampered("kll", bytes(changed)) is None
+
+
+def test_a_kll_with_an_unsorted_level_is_refused() -> None:
+    data = base64.b64decode(KLL(10).update(np.arange(600.0)).sketch)
+    n_levels = data[18]
+    (first, second) = struct.unpack_from("<2I", data, 20)
+    start = 20 + 4 * n_levels + 16
+    level_0 = 8 * (second - first)
+    sorted_ones = data[start + level_0 :]
+    assert len(sorted_ones) >= 8 * 4
+    swapped = b"".join(sorted_ones[i : i + 8] for i in range(len(sorted_ones) - 8, -1, -8))
+    assert tampered("kll", data) is not None
+    assert tampered("kll", data[: start + level_0] + swapped) is None
 
 
 @each

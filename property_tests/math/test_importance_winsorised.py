@@ -105,6 +105,13 @@ def test_what_is_nearly_constant_has_a_middle_and_two_ends() -> None:
 
 
 def test_shares_that_round_to_one_place_take_one_value() -> None:
-    state = Winsorised(0.5, np.nextafter(0.5, 1)).update([1, 2])
+    third, next_to_it = 1 / 3, float(np.nextafter(1 / 3, 1))
+    assert 3 * third == 3 * next_to_it == 1
+    state = Winsorised(third, next_to_it).update([1, 2, 3])
     assert state.normalise([1, 2, 3]).tolist() == [0.0, TIED, 1.0]
-    assert Winsorised(np.nextafter(1, 0), 1).update([1, 2, 3]).normalise([2, 3]).tolist() == [0.0, TIED]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 9, 1000, 2**20 + 1])
+def test_the_greatest_shares_leave_the_greatest_value(n: int) -> None:
+    state = Winsorised(float(np.nextafter(1, 0)), 1, counts=((1.0, n), (2.0, 1)) if n > 1 else ((2.0, 1),))
+    assert state.normalise([1, 2, 3]).tolist() == [0.0, TIED, 1.0]

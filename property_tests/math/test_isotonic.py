@@ -60,8 +60,12 @@ def test_the_reference_value_comes_out(shared_data: Path) -> None:
 
 @given(st.lists(raw, max_size=12), st.data())
 @example([1.7e308, -1.7e308, 1.7e308], None)
-def test_the_pooled_sequence_never_falls_and_stays_in_range(values: list[float], data: st.DataObject | None) -> None:
-    w = data.draw(st.lists(weights, min_size=len(values), max_size=len(values))) if data else None
+@example([0.6839839319154414, 0.6839839319154413], [0.1, 0.3])  # their mean rounds to less than both
+def test_the_pooled_sequence_never_falls_and_stays_in_range(
+    values: list[float], data: st.DataObject | list[float] | None
+) -> None:
+    is_drawn = data is not None and not isinstance(data, list)
+    w = data.draw(st.lists(weights, min_size=len(values), max_size=len(values))) if is_drawn else data
     got = pool_adjacent_violators(values, w)
     assert got.dtype == np.float64
     assert got.shape == (len(values),)
@@ -145,6 +149,13 @@ def test_a_greater_importance_never_maps_lower(sample: list[tuple[float, float, 
     at = [x for x, _, _ in sample]
     points = np.sort([*asked, *at, *np.nextafter(at, -LARGEST), *np.nextafter(at, LARGEST)])
     assert (np.diff(learned(sample).normalise(points)) >= 0).all()
+
+
+def test_it_does_not_fall_where_rounding_carries_a_line_above_its_end() -> None:
+    low, high = 0.34, 0.9
+    assert low + (high - low) > high
+    state = Isotonic().update([-1e10, 1.0], [low, high])
+    assert state.normalise([np.nextafter(1.0, 0), 1.0]).tolist() == [high, high]
 
 
 def test_it_does_not_fall_between_neighbouring_doubles() -> None:

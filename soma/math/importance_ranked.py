@@ -151,9 +151,8 @@ class Winsorised(_Counted):
             return np.full_like(x, TIED)
         upto = np.cumsum([count for _, count in self.counts])
         n = int(upto[-1])
-        # the two bounds matter only where the products round to the same integer, or to n
-        low = min(math.floor(n * self.lower_share) + 1, n)
-        high = max(math.ceil(n * self.upper_share), low)
+        low = math.floor(n * self.lower_share) + 1
+        high = max(math.ceil(n * self.upper_share), low)  # below only where both products round to one integer
         lower, upper = (self.counts[int(np.searchsorted(upto, rank))][0] for rank in (low, high))
         return between(x, lower, upper)
 
