@@ -7,19 +7,15 @@ stated as `Laws` beside it, and tested from that statement.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
-from soma.errors import InvalidParameterError, SerializationError
+from soma.errors import InvalidParameterError
 from soma.math.domain import FloatArray, positive_scalar
-
-if TYPE_CHECKING:
-    pass
-
-from soma.math.importance_base import TIED, Laws, Normaliser, share
-from soma.math.importance_ranked import Ecdf, FixedBins, LogBuckets
+from soma.math.importance_base import TIED, Laws, Normaliser, between, read_dict, read_json, share
+from soma.math.importance_ranked import Ecdf, FixedBins, LogBuckets, Winsorised
 
 __all__ = [
     "KINDS",
@@ -32,11 +28,10 @@ __all__ = [
     "Logistic",
     "MinMax",
     "Normaliser",
+    "Winsorised",
     "from_dict",
     "from_json",
 ]
-
-_MAX_BYTES: Final = 64_000_000  # an `Ecdf` is as large as its distinct values
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +142,11 @@ class MinMax(Normaliser):
     def _map(self, x: FloatArray) -> FloatArray:
         if self.lower is None or self.upper is None:
             return np.full_like(x, TIED)
-        if self.lower == self.upper:
-            return np.asarray(TIED + TIED * ((x > self.lower) * 1.0 - (x < self.lower)))
-        return share(x, self.lower, self.upper)
+        return between(x, self.lower, self.upper)
 
 
 KINDS: Final[Mapping[str, type[Normaliser]]] = {
-    kind.kind: kind for kind in (Bounded, Logistic, MinMax, Ecdf, FixedBins, LogBuckets)
+    kind.kind: kind for kind in (Bounded, Logistic, MinMax, Winsorised, Ecdf, FixedBins, LogBuckets)
 }
 """Every normaliser, by the name that its JSON form carries."""
 
@@ -183,15 +176,7 @@ def from_dict(description: Mapping[str, Any]) -> Normaliser:
     >>> from_dict({"kind": "bounded", "lower": 0, "upper": 10})
     Bounded(lower=0.0, upper=10.0)
     """
-    name = description.get("kind") if isinstance(description, Mapping) else None
-    kind = KINDS.get(name) if isinstance(name, str) else None
-    if kind is None:
-        raise SerializationError(f"the normaliser {name!r} is unknown: expected one of {', '.join(KINDS)}")
-    wanted, given = {f.name for f in fields(kind)}, set(description) - {"kind"}
-    if wanted != given:
-        wrong = ", ".join(sorted(map(str, wanted ^ given)))
-        raise SerializationError(f"the normaliser {name} has exactly {sorted(wanted)}, but {wrong} differs")
-    return kind(**{key: description[key] for key in wanted})
+    return read_dict(description, KINDS)
 
 
 def from_json(text: str) -> Normaliser:
@@ -218,6 +203,4 @@ def from_json(text: str) -> Normaliser:
     >>> from_json(state.to_json()) == state
     True
     """
-    from soma import canonical_json  # noqa: PLC0415 - keeps the normalisers free of it until a file is read
-
-    return from_dict(canonical_json.loads(text, max_bytes=_MAX_BYTES))  # type: ignore[arg-type]
+    return read_json(text, KINDS)

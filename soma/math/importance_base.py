@@ -4,21 +4,40 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 import numpy as np
 
-from soma.errors import InvalidParameterError
+from soma.errors import InvalidParameterError, SerializationError
 from soma.math.domain import FloatArray, finite
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["TIED", "Laws", "Normaliser", "as_number", "listed", "share"]
+__all__ = [
+    "MAX_COUNT",
+    "TIED",
+    "Laws",
+    "Normaliser",
+    "Scale",
+    "along",
+    "as_number",
+    "between",
+    "listed",
+    "read_dict",
+    "read_json",
+    "share",
+]
 
 TIED: Final = 0.5
 """What a fitted normaliser gives where it has nothing to tell apart: no data yet, or a sample of one value."""
+
+MAX_COUNT: Final = 2**53 - 1
+"""The largest total that a double and JSON count exactly."""
+
+_MAX_BYTES: Final = 64_000_000  # an `Ecdf` is as large as its distinct values
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +56,8 @@ class Laws:
         Merged states map as the state of both samples, to rounding.
     exactly_mergeable : bool
         Merged states equal the state of both samples.
+    nearly_mergeable : bool
+        Merged states map as the state of both samples, within the error that the class states; none states rounding.
     is_fitted : bool
         It learns from data; without, updates change nothing.
     """
@@ -46,17 +67,13 @@ class Laws:
     order_independent: bool = True
     mergeable: bool = True
     exactly_mergeable: bool = True
+    nearly_mergeable: bool = True
     is_fitted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Normaliser(ABC):
-    """A map from raw importance to [0, 1].
-
-    Notes
-    -----
-    Laws: ``property_tests/math/test_importance.py``.
-    """
+class Scale(ABC):
+    """A map from raw importance to [0, 1], as a value that merges and is written as JSON."""
 
     kind: ClassVar[str]
     laws: ClassVar[Laws]
@@ -64,22 +81,6 @@ class Normaliser(ABC):
 
     @abstractmethod
     def _map(self, x: FloatArray) -> FloatArray: ...
-
-    def update(self, batch: ArrayLike) -> Self:
-        r"""Return the state after more data, of the same kind and settings.
-
-        Parameters
-        ----------
-        batch : array_like, shape (\*batch,)
-            Raw importance, finite; it may be empty.
-
-        Raises
-        ------
-        InvalidParameterError
-            For NaN or infinity, which are never dropped.
-        """
-        x = finite("batch", batch).ravel()
-        return self._learn(x) if x.size else self
 
     def merge(self, other: Self) -> Self:
         """Return the state of both samples together.
@@ -123,15 +124,64 @@ class Normaliser(ABC):
         """Return the kind, the settings and what was learned, as JSON."""
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
-    def _learn(self, x: FloatArray) -> Self:  # noqa: ARG002 - a fixed scale learns nothing
-        return self
-
     def _join(self, other: Self) -> Self:  # noqa: ARG002 - a fixed scale joins only its equal
         return self
 
     def _set_numbers(self, *names: str) -> None:
         for name in names:
             object.__setattr__(self, name, as_number(name, getattr(self, name)))
+
+
+@dataclass(frozen=True, slots=True)
+class Normaliser(Scale):
+    """A scale that learns from raw importance alone, or not at all.
+
+    Notes
+    -----
+    Laws: ``property_tests/math/test_importance.py``.
+    """
+
+    def update(self, batch: ArrayLike) -> Self:
+        r"""Return the state after more data, of the same kind and settings.
+
+        Parameters
+        ----------
+        batch : array_like, shape (\*batch,)
+            Raw importance, finite; it may be empty.
+
+        Raises
+        ------
+        InvalidParameterError
+            For NaN or infinity, which are never dropped.
+        """
+        x = finite("batch", batch).ravel()
+        return self._learn(x) if x.size else self
+
+    def _learn(self, x: FloatArray) -> Self:  # noqa: ARG002 - a fixed scale learns nothing
+        return self
+
+
+_AnyScale = TypeVar("_AnyScale", bound=Scale)
+
+
+def read_dict(description: Mapping[str, Any], kinds: Mapping[str, type[_AnyScale]]) -> _AnyScale:
+    """Return what ``to_dict`` described, one of ``kinds``, or raise."""
+    name = description.get("kind") if isinstance(description, Mapping) else None
+    kind = kinds.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise SerializationError(f"the normaliser {name!r} is unknown: expected one of {', '.join(kinds)}")
+    wanted, given = {f.name for f in fields(kind)}, set(description) - {"kind"}
+    if wanted != given:
+        wrong = ", ".join(sorted(map(str, wanted ^ given)))
+        raise SerializationError(f"the normaliser {name} has exactly {sorted(wanted)}, but {wrong} differs")
+    return kind(**{key: description[key] for key in wanted})
+
+
+def read_json(text: str, kinds: Mapping[str, type[_AnyScale]]) -> _AnyScale:
+    """Return what ``to_json`` wrote, one of ``kinds``, or raise."""
+    from soma import canonical_json  # noqa: PLC0415 - keeps the normalisers free of it until a file is read
+
+    return read_dict(canonical_json.loads(text, max_bytes=_MAX_BYTES), kinds)  # type: ignore[arg-type]
 
 
 def listed(value: Any) -> Any:
@@ -156,3 +206,27 @@ def share(x: FloatArray, lower: ArrayLike, upper: ArrayLike) -> FloatArray:
     if is_far:
         inside, low, high = inside / 2.0, low / 2.0, high / 2.0
     return np.asarray((inside - low) / (high - low))
+
+
+def between(x: FloatArray, lower: float, upper: float) -> FloatArray:
+    """Return `share`, and for lower = upper `TIED` there, 0 below and 1 above."""
+    if lower == upper:
+        return np.asarray(TIED + TIED * ((x > lower) * 1.0 - (x < lower)))
+    return share(x, lower, upper)
+
+
+def along(x: FloatArray, at: FloatArray, leaving: FloatArray, entering: FloatArray) -> FloatArray:
+    """Return lines from (at[i], leaving[i]) to (at[i + 1], entering[i + 1]), constant beyond the ends.
+
+    It is monotone in doubles too, where the knots rise strictly and the values rise in the order of that path.
+    """
+    inside = np.clip(x, at[0], at[-1])
+    left = np.searchsorted(at, inside, side="right") - 1
+    right = np.minimum(left + 1, at.size - 1)
+    lower, upper = at[left], at[right]
+    with np.errstate(over="ignore"):
+        unit = np.where(np.isinf(upper - lower), 0.5, 1.0)
+    run = upper * unit - lower * unit
+    part = np.divide(inside * unit - lower * unit, run, out=np.zeros_like(inside), where=run > 0.0)
+    # rounding may carry a line a bit above its right end, where it would fall
+    return np.asarray(np.minimum(leaving[left] + (entering[right] - leaving[left]) * part, entering[right]))

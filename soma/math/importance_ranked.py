@@ -1,32 +1,28 @@
-"""Normalisers whose state is counts in ordered places: a value maps to its mid-rank."""
+"""Normalisers whose state is counts in ordered places: a value maps to its mid-rank, or between two quantiles."""
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar, Final, Self, TypeAlias
+from typing import ClassVar, Final, Self, TypeAlias
 
 import numpy as np
 
 from soma.errors import InvalidParameterError
-from soma.math.domain import FloatArray, finite, positive_scalar
+from soma.math.domain import FloatArray, finite, positive_scalar, unit_interval_scalar
+from soma.math.importance_base import MAX_COUNT, TIED, Laws, Normaliser, between
 
-if TYPE_CHECKING:
-    pass
+__all__ = ["Ecdf", "FixedBins", "LogBuckets", "Winsorised"]
 
-from soma.math.importance_base import TIED, Laws, Normaliser
-
-__all__ = ["Ecdf", "FixedBins", "LogBuckets"]
-
-_MAX_COUNT: Final = 2**53 - 1  # the largest total that a double and JSON count exactly
 _LARGEST: Final = np.finfo(np.float64).max
 _Counts: TypeAlias = tuple[tuple[float, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Ranked(Normaliser):
-    """A normaliser whose state is counts in ordered places; a value maps to the mid-rank of its place."""
+class _Counted(Normaliser):
+    """A normaliser whose state is counts in ordered places."""
 
     laws: ClassVar[Laws] = Laws()
     place_type: ClassVar[type[int | float]] = int
@@ -53,6 +49,11 @@ class _Ranked(Normaliser):
         for place, count in other.counts:
             total[place] = total.get(place, 0) + count
         return replace(self, counts=tuple(sorted(total.items())))
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked(_Counted):
+    """A normaliser that maps a value to the mid-rank of its place."""
 
     def _map(self, x: FloatArray) -> FloatArray:
         if not self.counts:
@@ -90,6 +91,73 @@ class Ecdf(_Ranked):
 
 
 @dataclass(frozen=True, slots=True)
+class Winsorised(_Counted):
+    r"""The range between two quantiles of the data, mapped to [0, 1] by a line: outliers are cut, not followed.
+
+    With :math:`x_{(1)} \le \dots \le x_{(n)}` and the shares :math:`p < q`
+
+    .. math:: W(x) = \frac{\min(\max(x, a), b) - a}{b - a}, \quad
+       a = x_{(\lfloor n p \rfloor + 1)}, \quad b = x_{(\lceil n q \rceil)}
+
+    so that at most :math:`n p` values are cut below and at most :math:`n (1 - q)` above, each end the mirror image of
+    the other. Where :math:`a = b`, that value maps to `TIED`, less to 0 and more to 1.
+
+    Parameters
+    ----------
+    lower_share, upper_share : float
+        :math:`p` and :math:`q`, 0 <= p < q <= 1; 0 and 1 give `MinMax`.
+    counts : tuple of (float, int)
+        Distinct values, rising, and how often each was seen: the state is as large as they are many.
+
+    Raises
+    ------
+    InvalidParameterError
+        For shares or counts outside their domain.
+
+    Notes
+    -----
+    The upper end is the inverted distribution function at :math:`q`, a value of the data and never between two; the
+    lower end is that of the negated data at :math:`1 - p`. Source: Hyndman and Fan, Sample quantiles in statistical
+    packages (1996), definition 1. The products :math:`n p` and :math:`n q` are rounded as doubles are.
+    Laws: ``property_tests/math/test_importance.py``.
+
+    Examples
+    --------
+    >>> Winsorised(0.2, 0.8).update([1, 2, 3, 4, 1000]).normalise([1, 3, 1000]).tolist()
+    [0.0, 0.5, 1.0]
+    """
+
+    kind: ClassVar[str] = "winsorised"
+    settings: ClassVar[tuple[str, ...]] = ("lower_share", "upper_share")
+    place_type: ClassVar[type[int | float]] = float
+
+    lower_share: float = 0.05
+    upper_share: float = 0.95
+
+    def __post_init__(self) -> None:
+        lower = unit_interval_scalar("lower_share", self.lower_share) + 0.0
+        upper = unit_interval_scalar("upper_share", self.upper_share) + 0.0
+        if not lower < upper:
+            raise InvalidParameterError("upper_share", upper, f"must be above lower_share = {lower}")
+        object.__setattr__(self, "lower_share", lower)
+        object.__setattr__(self, "upper_share", upper)
+        _Counted.__post_init__(self)
+
+    def _place(self, x: FloatArray) -> FloatArray:
+        return x
+
+    def _map(self, x: FloatArray) -> FloatArray:
+        if not self.counts:
+            return np.full_like(x, TIED)
+        upto = np.cumsum([count for _, count in self.counts])
+        n = int(upto[-1])
+        low = math.floor(n * self.lower_share) + 1
+        high = max(math.ceil(n * self.upper_share), low)  # below only where both products round to one integer
+        lower, upper = (self.counts[int(np.searchsorted(upto, rank))][0] for rank in (low, high))
+        return between(x, lower, upper)
+
+
+@dataclass(frozen=True, slots=True)
 class FixedBins(_Ranked):
     """Mid-ranks of bins between fixed edges.
 
@@ -116,7 +184,7 @@ class FixedBins(_Ranked):
         if edges.ndim != 1 or edges.size == 0 or not (edges[1:] > edges[:-1]).all():
             raise InvalidParameterError("edges", self.edges, "must be rising numbers, at least one")
         object.__setattr__(self, "edges", tuple(edges.tolist()))
-        _Ranked.__post_init__(self)
+        _Counted.__post_init__(self)
 
     def _place(self, x: FloatArray) -> FloatArray:
         return np.searchsorted(np.array(self.edges), x, side="right").astype(np.float64)
@@ -163,7 +231,7 @@ class LogBuckets(_Ranked):
         if not 1e-3 <= accuracy < 1.0:
             raise InvalidParameterError("relative_accuracy", accuracy, "must lie in [0.001, 1)")
         object.__setattr__(self, "relative_accuracy", accuracy)
-        _Ranked.__post_init__(self)
+        _Counted.__post_init__(self)
 
     def _place(self, x: FloatArray) -> FloatArray:
         half_s, e_above = np.frexp(np.abs(x))
@@ -176,6 +244,6 @@ def _pairs(counts: _Counts) -> _Counts:
         places, hits = finite("counts", [place for place, _ in counts]) + 0.0, [n for _, n in counts]
     except (TypeError, ValueError):
         raise InvalidParameterError("counts", counts, "must be pairs of a finite place and a count") from None
-    if places.ndim != 1 or any(type(n) is not int or n < 1 for n in hits) or sum(hits) > _MAX_COUNT:
+    if places.ndim != 1 or any(type(n) is not int or n < 1 for n in hits) or sum(hits) > MAX_COUNT:
         raise InvalidParameterError("counts", counts, "must hold integers >= 1, of a sum below 2**53")
     return tuple(zip(places.tolist(), hits, strict=True))
