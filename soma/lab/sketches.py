@@ -67,16 +67,13 @@ class _Sketched(Normaliser):
             data = base64.b64decode(self.sketch)
             _require(base64.b64encode(data).decode("ascii") == self.sketch, "another form of base64")
             self._check(data)
-            sketch = self._read(data)
-            if sketch.k != self.k:
-                raise ValueError("it is a sketch of another k")
+            return self._read(data)
         except struct.error:
             raise SerializationError(f"the bytes of the sketch {self.kind} end too early") from None
         except (binascii.Error, *_WRONG) as error:
             raise SerializationError(
                 f"these are not the bytes of a sketch {self.kind}, k = {self.k}: {error}"
             ) from None
-        return sketch
 
     def _saved(self, sketch: Any) -> Self:
         if self._count(sketch) > MAX_COUNT:
