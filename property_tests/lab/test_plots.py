@@ -14,7 +14,6 @@ from soma import policy as p
 from soma.errors import InvalidParameterError
 from soma.lab import plots
 from soma.lab.recall import LabRecall
-from soma.math.dimension import renyi_dimension, two_nn
 
 
 @pytest.fixture
@@ -86,25 +85,6 @@ def test_an_empty_answer_is_drawn_empty_and_no_setting_is_changed() -> None:
     with soma.create_memory("TEST") as memory:
         assert not plots.recall(memory.recall("clock")).patches
     assert dict(mpl.rcParams) == before
-
-
-def test_a_line_has_the_slope_that_its_label_says() -> None:
-    codes = np.arange(2**12, dtype=np.uint64)
-    estimates = {"square": renyi_dimension(codes, 2, 6), "line": renyi_dimension(codes, 1, 12)}
-    axes = plots.scaling(estimates)
-    marks, lines = axes.lines[::2], axes.lines[1::2]
-    for estimate, mark, line in zip(estimates.values(), marks, lines, strict=True):
-        assert np.asarray(mark.get_xdata()).tolist() == [-x for x in estimate.log2_scale]
-        assert np.asarray(mark.get_ydata()).tolist() == list(estimate.log2_measure)
-        x, y = np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
-        assert np.allclose(np.diff(y) / np.diff(x), estimate.value)
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-        "square: 2.000 ± 0.000",
-        "line: 1.000 ± 0.000",
-    ]  # type: ignore[union-attr]
-    assert plots.scaling({}).get_legend() is None
-    with pytest.raises(InvalidParameterError, match="two_nn"):
-        plots.scaling({"points": two_nn(np.random.default_rng(0).random((9, 2)))})
 
 
 def test_a_notebook_shows_axes_and_figures_without_pyplot(hits: LabRecall) -> None:

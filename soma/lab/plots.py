@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from matplotlib import figure
-from matplotlib.axes import Axes
 
 from soma.errors import InvalidParameterError
+from soma.lab.plots_base import COLOURS, INK, MARKERS, axes_of, tidy, unit_of
+from soma.lab.plots_math import approximation, cell_order, fitted, leaderboard, lines, normalisers, scaling
 from soma.math.domain import positive_scalar
-from soma.math.units import DAY, HOUR, MINUTE, YEAR
+from soma.math.units import YEAR
 from soma.state.instant import to_iso
 from soma.state.recall import headline
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from soma.math.decay import Curve
-    from soma.math.dimension import DimensionEstimate
     from soma.state.recall import Hit, Recall
 
-__all__ = ["curves", "fading", "recall", "scaling"]
+__all__ = [
+    "approximation",
+    "cell_order",
+    "curves",
+    "fading",
+    "fitted",
+    "leaderboard",
+    "lines",
+    "normalisers",
+    "recall",
+    "scaling",
+]
 
-# Okabe and Ito's colours, which colour-blind readers tell apart
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-QUIET: Final = "#9AA5B1"
-INK: Final = "#323F4B"
-MARKERS: Final = "osD^vP*"
 TERM: Final = re.compile(r"[a-z_]+(?=\(\))|(?<=of=)[a-z_]+|same_cell|memory_type")
 N_STEPS: Final = 400
-DOTS_PER_INCH: Final = 110
 
 
 def recall(recall: Recall, *, ax: Axes | None = None) -> Axes:
@@ -56,7 +60,7 @@ def recall(recall: Recall, *, ax: Axes | None = None) -> Axes:
     -----
     Tests: ``property_tests/lab/test_plots.py``.
     """
-    axes = _axes(ax, height=1.1 + 0.62 * max(len(recall), 1), width=9.0)
+    axes = axes_of(ax, height=1.1 + 0.62 * max(len(recall), 1), width=9.0)
     places = np.arange(len(recall))
     axes.barh(places, [hit.score for hit in recall], height=0.36, color=COLOURS[0], alpha=0.85, label="score", zorder=2)
     for number, (name, values) in enumerate(factors(recall).items()):
@@ -68,7 +72,7 @@ def recall(recall: Recall, *, ax: Axes | None = None) -> Axes:
     axes.set_xlim(left=min(0.0, *axes.get_xlim()))
     axes.set_xlabel("score, and its factors")
     axes.set_title(_shortened(f"“{recall.query}” among {recall.n_candidates:,} memories", 76), loc="left", color=INK)
-    _tidy(axes, grid="x")
+    tidy(axes, grid="x")
     if len(recall):
         axes.legend(
             loc="upper center", bbox_to_anchor=(0.5, -0.75 / (0.62 * len(recall) + 1.1)), ncols=5, frameon=False
@@ -112,9 +116,9 @@ def fading(
         raise InvalidParameterError("policy", str(recall.policy), f"must not use {', '.join(sorted(later))} here")
     if not recall.policy.is_pointwise:
         raise InvalidParameterError("policy", str(recall.policy), "must be pointwise here")
-    axes = _axes(ax, height=4.6, width=9.0)
+    axes = axes_of(ax, height=4.6, width=9.0)
     elapsed = np.linspace(0.0, positive_scalar("until_s", until_s), N_STEPS)
-    unit, name = _unit(until_s)
+    unit, name = unit_of(until_s)
     for number, hit in enumerate(recall):
         colour = COLOURS[number % len(COLOURS)]
         scores = _moved(recall, hit, elapsed, ())
@@ -131,7 +135,7 @@ def fading(
     axes.set_ylim(bottom=min(0.0, *axes.get_ylim()))
     axes.set_xlim(0.0, until_s / unit)
     axes.set_title(_shortened(f"“{recall.query}” as time passes", 76), loc="left", color=INK)
-    _tidy(axes, grid="y")
+    tidy(axes, grid="y")
     if len(recall):
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
     return axes
@@ -159,9 +163,9 @@ def curves(curves: Mapping[str, Curve] | Sequence[Curve], *, until_s: float, ax:
     Tests: ``property_tests/lab/test_plots.py``.
     """
     named = curves if isinstance(curves, Mapping) else {repr(curve): curve for curve in curves}
-    axes = _axes(ax, height=4.4, width=8.0)
+    axes = axes_of(ax, height=4.4, width=8.0)
     elapsed = np.linspace(0.0, positive_scalar("until_s", until_s), N_STEPS)
-    unit, name = _unit(until_s)
+    unit, name = unit_of(until_s)
     for number, (label, curve) in enumerate(named.items()):
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(elapsed / unit, curve.value(elapsed), color=colour, linewidth=2, label=label)
@@ -169,49 +173,9 @@ def curves(curves: Mapping[str, Curve] | Sequence[Curve], *, until_s: float, ax:
     axes.set_ylabel("retention")
     axes.set_ylim(0.0, 1.02)
     axes.set_xlim(0.0, until_s / unit)
-    _tidy(axes, grid="y")
+    tidy(axes, grid="y")
     if named:
         axes.legend(loc="upper right", frameon=False)
-    return axes
-
-
-def scaling(estimates: Mapping[str, DimensionEstimate], *, ax: Axes | None = None) -> Axes:
-    """Draw what dimensions were read from: entropy, or the number of pairs, against the scale, and the fitted lines.
-
-    Parameters
-    ----------
-    estimates : mapping of str to DimensionEstimate
-        Estimates that are slopes, by the names of their sets.
-    ax : Axes, optional
-        Where to draw; new axes by default.
-
-    Returns
-    -------
-    Axes
-        Marks in bits against halvings of the scale, and a line for each estimate, labelled with its slope.
-
-    Raises
-    ------
-    InvalidParameterError
-        For an estimate that is no slope.
-
-    Notes
-    -----
-    Tests: ``property_tests/lab/test_plots.py``.
-    """
-    axes = _axes(ax, height=4.6, width=8.0)
-    for number, (label, estimate) in enumerate(estimates.items()):
-        if not estimate.log2_scale:
-            raise InvalidParameterError("estimates", estimate.method, "must be slopes: it has no points to draw")
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        x, y = -np.array(estimate.log2_scale), np.array(estimate.log2_measure)
-        axes.plot(x, y, marker, color=colour, markersize=6, label=f"{label}: {estimate}")
-        axes.plot(x, y.mean() + estimate.value * (x - x.mean()), color=colour, linewidth=1.5, alpha=0.7)
-    axes.set_xlabel("halvings of the scale")
-    axes.set_ylabel("bits")
-    _tidy(axes, grid="y")
-    if estimates:
-        axes.legend(loc="upper left", frameon=False)
     return axes
 
 
@@ -245,49 +209,6 @@ def _moved(recall: Recall, hit: Hit, elapsed: NDArray[np.float64], recalled: Any
             idle = np.where(elapsed >= at_s, elapsed - at_s, idle)
         features["idle_s"] = idle
     return np.broadcast_to(recall.policy.evaluate(features), elapsed.shape)
-
-
-class Figure(figure.Figure):
-    """A figure that a notebook shows, and that no register of open figures keeps alive."""
-
-    def _repr_png_(self) -> bytes:
-        return _png(self)
-
-
-class FigureAxes(Axes):
-    """The axes of such a figure: shown as its picture."""
-
-    def _repr_png_(self) -> bytes:
-        return _png(self.figure)  # type: ignore[arg-type]  # they stand in a figure of ours
-
-
-def _png(shown: figure.Figure) -> bytes:
-    file = io.BytesIO()
-    shown.savefig(file, format="png", dpi=DOTS_PER_INCH)
-    return file.getvalue()
-
-
-def _axes(ax: Axes | None, *, height: float, width: float) -> Axes:
-    if ax is not None:
-        return ax
-    return Figure(figsize=(width, height), layout="constrained").add_subplot(axes_class=FigureAxes)
-
-
-def _tidy(axes: Axes, *, grid: Literal["x", "y"]) -> None:
-    for side in ("top", "right", "left" if grid == "x" else "bottom"):
-        axes.spines[side].set_visible(False)
-    axes.grid(axis=grid, color=QUIET, alpha=0.3, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, colors=INK)
-    axes.xaxis.label.set_color(INK)
-    axes.yaxis.label.set_color(INK)
-
-
-def _unit(span_s: float) -> tuple[float, str]:
-    for unit, name in ((YEAR, "years"), (DAY, "days"), (HOUR, "hours"), (MINUTE, "minutes")):
-        if span_s >= 2.0 * unit:
-            return unit, name
-    return 1.0, "seconds"
 
 
 def _two_lines(hit: Hit) -> str:
