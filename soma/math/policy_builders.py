@@ -123,6 +123,8 @@ def lexical() -> Policy:
 def graph() -> Policy:
     """Return the term for the activation that reaches the memory over its links.
 
+    Recall does not supply it yet: evaluate such a policy over columns of your own, made by `soma.math.spreading`.
+
     Examples
     --------
     >>> graph().evaluate({"graph": [0.1]}).tolist()
