@@ -30,6 +30,8 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 # A kernel chooses its own: any other leaves a notebook without its figures.
 unexport MPLBACKEND
+# One list of fonts for each environment: one that another environment has left may name none of ours.
+export MPLCONFIGDIR := $(abspath $(VENV))/matplotlib
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -110,6 +112,7 @@ $(STAMP): pyproject.toml requirements.lock | $(VENV)/.python
 	  $(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock && \
 	  $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .; \
 	fi
+	@$(BIN)/python -c 'import matplotlib.font_manager'  # lists the fonts, which a notebook would tell of
 	@touch $(DEMO_STAMP) $@
 
 # The third of them that the demo needs: 4 s from an empty cache instead of 13.
