@@ -93,6 +93,8 @@ def test_bands_of_weight_fall_and_time_falls_within_each(pairs: list[tuple[float
         assert (np.diff(time_s[band]) <= 0).all()
     for heavy, light in pairwise(bands):
         assert not len(heavy) or not len(light) or weight[heavy].min() >= weight[light].max()
+    band_of = {row: place * n_bands // n for place, row in enumerate(sorted(range(n), key=lambda row: -weight[row]))}
+    assert order.tolist() == sorted(range(n), key=lambda row: (band_of[row], -time_s[row]))  # rows alike keep theirs
     assert newest_first(time_s).tolist() == newest_first(time_s, weight, n_bands=1).tolist()
     assert newest_first(time_s).tolist() == sorted(range(n), key=lambda row: -time_s[row])
 
@@ -115,22 +117,27 @@ def test_the_exponential_order_is_that_of_the_decayed_weights_at_all_times(
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("parameter", "call"),
     [
-        lambda: cosine_error(-1),
-        lambda: cosine_error(2**20 + 1),
-        lambda: block_max([1.0], 0),
-        lambda: block_min([NAN], 1),
-        lambda: newest_first([NAN]),
-        lambda: newest_first([1.0], [NAN]),
-        lambda: newest_first([1.0], [1.0, 2.0]),
-        lambda: newest_first([1.0], [1.0], n_bands=0),
-        lambda: newest_first([[1.0]]),
-        lambda: exponential_order([-1.0], [1.0], 1.0),
-        lambda: exponential_order([1.0], [1.0], 0.0),
-        lambda: exponential_order([1.0, 1.0], [1.0], 1.0),
+        ("dimension", lambda: cosine_error(-1)),
+        ("dimension", lambda: cosine_error(2**20 + 1)),
+        ("block_rows", lambda: block_max([1.0], 0)),
+        ("values", lambda: block_min([NAN], 1)),
+        ("time_s", lambda: newest_first([NAN])),
+        ("weight", lambda: newest_first([1.0], [NAN])),
+        ("weight", lambda: newest_first([1.0], [1.0, 2.0])),
+        ("n_bands", lambda: newest_first([1.0], [1.0], n_bands=0)),
+        ("time_s", lambda: newest_first([[1.0]])),
+        ("weight", lambda: exponential_order([-1.0], [1.0], 1.0)),
+        ("weight", lambda: exponential_order([NAN], [1.0], 1.0)),
+        ("weight", lambda: exponential_order([math.inf], [1.0], 1.0)),
+        ("time_s", lambda: exponential_order([1.0], [NAN], 1.0)),
+        ("time_s", lambda: exponential_order([1.0], [[1.0]], 1.0)),
+        ("half_life_s", lambda: exponential_order([1.0], [1.0], 0.0)),
+        ("weight", lambda: exponential_order([1.0, 1.0], [1.0], 1.0)),
     ],
 )
-def test_values_outside_the_domain_are_refused(call: Callable[[], object]) -> None:
-    with pytest.raises(InvalidParameterError):
+def test_values_outside_the_domain_are_refused(parameter: str, call: Callable[[], object]) -> None:
+    with pytest.raises(InvalidParameterError) as refused:
         call()
+    assert refused.value.parameter == parameter

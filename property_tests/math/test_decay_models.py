@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
+from soma.errors import InvalidParameterError
 from soma.math import decay
 from soma.math.decay import Power
 from soma.math.units import DAY, HOUR
@@ -38,6 +39,22 @@ def test_gamma_mixture_is_the_average_of_exponentials(shape: float, theta: float
     density = stats.gamma(shape, scale=theta).pdf(rate * theta) * theta
     average = np.trapezoid(density * np.exp(-moment * rate) * rate, log_rate)
     assert Power.gamma_mixture(shape, theta).value(moment / theta) == pytest.approx(average, rel=1e-9)
+
+
+def test_a_gamma_mixture_needs_a_distribution() -> None:
+    with pytest.raises(InvalidParameterError, match="shape must"):
+        Power.gamma_mixture(0.0, 1.0)
+    with pytest.raises(InvalidParameterError, match="theta_per_s must"):
+        Power.gamma_mixture(1.0, 0.0)
+
+
+@given(st.floats(0.1, 10.0))
+def test_the_first_loss_of_ebbinghaus_is_that_of_its_slope(k: float) -> None:
+    curve = decay.Ebbinghaus(k, 1.0)
+    slope = (1.0 - float(curve.value(1e-6))) / 1e-6
+    assert curve.hazard(0.0) == pytest.approx(slope, rel=1e-5)
+    assert decay.Ebbinghaus(k, 1.25).hazard(0.0) == 0.0
+    assert decay.Ebbinghaus(k, 0.8).hazard(0.0) == math.inf
 
 
 @given(st.floats(0.01, 1e6), st.floats(0.0, 50.0))

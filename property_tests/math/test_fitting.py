@@ -418,5 +418,5 @@ def test_resamples_that_all_fail_are_refused() -> None:
     def fit(rows: Any) -> FitResult:
         return fit_outcomes(lambda q: expit(q["w"] * x[rows]), (x[rows] > 0).astype(int), [Parameter("w", 1.0)])
 
-    with pytest.raises(InvalidParameterError, match="two that converge"):
+    with pytest.raises(InvalidParameterError, match="n_resamples must hold two that converge"):
         bootstrap(fit, range(2), rng=np.random.default_rng(0), n_resamples=5)
