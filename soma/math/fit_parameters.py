@@ -12,7 +12,7 @@ from soma.errors import InvalidParameterError
 from soma.math.domain import FloatArray, finite, unit_interval_scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["FitResult", "Parameter"]
 
@@ -189,21 +189,23 @@ class FitResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values; null stands for infinity."""
-        errors = zip(self.parameters, self.standard_errors, strict=True)
+        errors = {p.name: error for p, error in zip(self.parameters, self.standard_errors, strict=True)}
+        numbers = {name: getattr(self, name) for name in ("log_likelihood", "aic", "aicc", "bic")}
         return {
             "model": self.model,
             "params": self.params,
-            "standard_errors": {p.name: error if math.isfinite(error) else None for p, error in errors},
-            "log_likelihood": self.log_likelihood,
-            "aic": self.aic,
-            "aicc": self.aicc if math.isfinite(self.aicc) else None,
-            "bic": self.bic,
+            "standard_errors": _finite(errors),
+            **_finite(numbers),
             "n": self.n,
             "ssd": self.ssd,
             "r2_uncentred": self.r2_uncentred,
             "converged": self.converged,
             "message": self.message,
         }
+
+
+def _finite(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: number if math.isfinite(number) else None for name, number in numbers.items()}
 
 
 def named(parameters: Sequence[Parameter], free: FloatArray) -> dict[str, float]:
