@@ -198,8 +198,21 @@ def test_a_line_has_the_error_of_its_residuals() -> None:
     assert (estimate.value, estimate.standard_error) == pytest.approx((-peer.slope, peer.stderr), rel=1e-9)
 
 
+@given(st.integers(0, 3), st.integers(1, 6))
+def test_where_in_the_frame_a_set_lies_moves_its_scales_and_not_its_dimension(corner: int, depth: int) -> None:
+    digits = sum(corner << 2 * (8 + level) for level in range(depth))  # the same corner, so many times
+    whole, deep = renyi_dimension(gasket(8), 2, 8), renyi_dimension(gasket(8) + np.uint64(digits), 2, 8 + depth)
+    assert deep.value == pytest.approx(whole.value, abs=1e-9)
+    assert deep.scales == tuple(scale * 0.5**depth for scale in whole.scales)
+
+
+def test_a_tree_that_is_too_shallow_is_told_how_deep_it_must_be() -> None:
+    with pytest.raises(InvalidParameterError, match="levels must be at least 3 for these points, got 2"):
+        renyi_dimension(np.repeat(grid(2, 2), 99), 2, 2)
+
+
 def test_too_few_points_are_refused_with_the_number_that_is_needed() -> None:
-    with pytest.raises(InvalidParameterError, match="at least 320 points"):
+    with pytest.raises(InvalidParameterError, match="codes must be at least 320 points for three levels, got 64"):
         renyi_dimension(grid(2, 3), 2, 3)
     assert renyi_dimension(np.tile(grid(2, 3), 5), 2, 3).value == pytest.approx(2.0)
 
