@@ -12,7 +12,7 @@ import pwd
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,7 @@ __all__ = ["Process", "run", "unprivileged"]
 PROC: Final = Path("/proc")
 HAS_PROC: Final = (PROC / "self" / "stat").exists()  # on Linux; elsewhere ps tells
 GONE: Final = frozenset("ZX")  # states of what has ended and was not yet collected by its parent
+STOPPED: Final = frozenset("Tt")  # by a signal, by a debugger
 POLL_S: Final = 0.02
 
 
@@ -139,8 +140,16 @@ class Process:
             raise StoreError(f"process {self.pid} does not end though it was killed: look at it with ps")
 
     def pause(self) -> None:
-        """Stop the process and all it started where they are (SIGSTOP)."""
-        self._freeze()
+        """Stop the process and all it started where they are (SIGSTOP); return when they stand still.
+
+        Raises
+        ------
+        StoreError
+            They did not stand still within ten seconds.
+        """
+        tree = self._freeze()
+        if not _within(10.0, lambda: not any(map(_moves, tree))):
+            raise StoreError(f"process {self.pid} does not stand still though it was stopped: look at it with ps")
 
     def resume(self) -> None:
         """Let go on what `pause` stopped (SIGCONT)."""
@@ -174,6 +183,7 @@ class Row:
     parent: int
     started: str
     has_ended: bool
+    is_stopped: bool
 
 
 def run(
@@ -255,9 +265,19 @@ def _send(process: Process, number: signal.Signals) -> None:
             os.kill(process.pid, number)
 
 
+def _moves(process: Process) -> bool:
+    """Return whether it runs: a stop takes effect only where a process comes back from what it asked of the system."""
+    found = _look(process.pid)
+    return found is not None and found.started == process.started and not (found.has_ended or found.is_stopped)
+
+
 def _have_ended(processes: Sequence[Process], deadline_s: float) -> bool:
+    return _within(deadline_s, lambda: not any(process.is_alive for process in processes))
+
+
+def _within(deadline_s: float, is_so: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + deadline_s
-    while any(process.is_alive for process in processes):
+    while not is_so():
         if time.monotonic() > deadline:
             return False
         time.sleep(POLL_S)
@@ -285,11 +305,14 @@ def _from_proc(pid: int) -> Row | None:
     boot = (PROC / "sys/kernel/random/boot_id").read_text("ascii").strip()  # the ticks count from the boot
     # The first thread may have ended while others still hold the files and ports.
     has_ended = fields[0] in GONE and int(fields[17]) <= 1
-    return Row(int(fields[1]), f"{fields[19]} ticks after boot {boot}", has_ended)
+    return Row(int(fields[1]), f"{fields[19]} ticks after boot {boot}", has_ended, fields[0] in STOPPED)
 
 
 def _from_ps() -> dict[int, Row]:
     """Return every process of the system, where there is no ``/proc``."""
     listed = run(("ps", "-axo", "pid=,ppid=,stat=,lstart="), cwd=Path("/"), environment=os.environ | {"LC_ALL": "C"})
     rows = (line.split(maxsplit=3) for line in listed.stdout.splitlines())
-    return {int(pid): Row(int(parent), started.strip(), state[0] in GONE) for pid, parent, state, started in rows}
+    return {
+        int(pid): Row(int(parent), started.strip(), state[0] in GONE, state[0] in STOPPED)
+        for pid, parent, state, started in rows
+    }
