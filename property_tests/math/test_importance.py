@@ -296,58 +296,95 @@ def test_a_field_of_another_type_is_refused(kind: str) -> None:
                 importance.from_dict(described | {name: wrong})
 
 
-def refused(*calls: Callable[[], Any]) -> None:
-    for call in calls:
-        with pytest.raises(InvalidParameterError):
-            call()
-
-
-def test_settings_outside_their_domain_are_refused() -> None:
-    refused(
+REFUSED: dict[str, list[Callable[[], Any]]] = {
+    "upper must be above lower = 1.0": [
         lambda: Bounded(1, 1),
+    ],
+    "upper must be above lower = 2.0": [
         lambda: Bounded(2, 1),
+    ],
+    "upper must be finite": [
         lambda: Bounded(0, np.inf),
-        lambda: Bounded(0, [1.0]),  # type: ignore[arg-type]
-        lambda: Logistic(np.nan, 1),
-        lambda: Logistic(0, 0),
-        lambda: Logistic([0.0], 1),  # type: ignore[arg-type]
-        lambda: Winsorised(0.5, 0.5),
-        lambda: Winsorised(0.9, 0.1),
-        lambda: Winsorised(-0.1, 0.9),
-        lambda: Winsorised(0.1, 1.1),
-        lambda: Winsorised(np.nan, 0.9),
-        lambda: Winsorised([0.1], 0.9),  # type: ignore[arg-type]
-        lambda: Winsorised(counts=((2.0, 1), (1.0, 1))),
-        lambda: MinMax(1.0),
-        lambda: MinMax(None, 1.0),
-        lambda: MinMax(2.0, 1.0),
         lambda: MinMax(0.0, np.inf),
-        lambda: FixedBins(()),
-        lambda: FixedBins((1.0, 1.0)),
-        lambda: FixedBins((1.0, np.nan)),
+    ],
+    "upper must be one number": [
+        lambda: Bounded(0, [1.0]),  # type: ignore[arg-type]
+    ],
+    "midpoint must be finite": [
+        lambda: Logistic(np.nan, 1),
+    ],
+    "scale must be finite and > 0": [
+        lambda: Logistic(0, 0),
+    ],
+    "midpoint must be one number": [
+        lambda: Logistic([0.0], 1),  # type: ignore[arg-type]
+    ],
+    "upper_share must be above lower_share = 0.5": [
+        lambda: Winsorised(0.5, 0.5),
+    ],
+    "upper_share must be above lower_share = 0.9": [
+        lambda: Winsorised(0.9, 0.1),
+    ],
+    "lower_share must lie in [0, 1]": [
+        lambda: Winsorised(-0.1, 0.9),
+        lambda: Winsorised(np.nan, 0.9),
+    ],
+    "upper_share must lie in [0, 1]": [
+        lambda: Winsorised(0.1, 1.1),
+    ],
+    "lower_share must be one number": [
+        lambda: Winsorised([0.1], 0.9),  # type: ignore[arg-type]
+    ],
+    "counts must have places of this scale, rising, each once": [
+        lambda: Winsorised(counts=((2.0, 1), (1.0, 1))),
         lambda: FixedBins((1.0,), counts=((-1, 1),)),
         lambda: FixedBins((1.0,), counts=((2, 1),)),
+        lambda: Ecdf(counts=((2.0, 1), (1.0, 1))),
+        lambda: Ecdf(counts=((1.0, 1), (1.0, 1))),
+        lambda: LogBuckets(0.1, counts=((1.5, 1),)),
+        lambda: LogBuckets(0.1, counts=((10**9, 1),)),
+    ],
+    "upper must be given with lower, or neither": [
+        lambda: MinMax(1.0),
+        lambda: MinMax(None, 1.0),
+    ],
+    "upper must be at least lower = 2.0": [
+        lambda: MinMax(2.0, 1.0),
+    ],
+    "edges must be rising numbers, at least one": [
+        lambda: FixedBins(()),
+        lambda: FixedBins((1.0, 1.0)),
+    ],
+    "edges must be finite": [
+        lambda: FixedBins((1.0, np.nan)),
+    ],
+    "counts must hold integers >= 1, of a sum below 2**53": [
         lambda: FixedBins((1.0,), counts=((0, -1),)),
         lambda: FixedBins((1.0,), counts=((0, 2**53),)),
         lambda: FixedBins((1.0,), counts=((0, 2**52), (1, 2**52))),
-        lambda: Ecdf(counts=((2.0, 1), (1.0, 1))),
-        lambda: Ecdf(counts=((1.0, 1), (1.0, 1))),
         lambda: Ecdf(counts=((1.0, 0),)),
         lambda: Ecdf(counts=((1.0, 2**52), (2.0, 2**52))),
+    ],
+    "counts must be pairs of a finite place and a count": [
         lambda: Ecdf(counts=((np.nan, 1),)),
+        lambda: LogBuckets(0.1, counts=((np.inf, 1),)),
+    ],
+    "relative_accuracy must be finite and > 0": [
         lambda: LogBuckets(0.0),
+    ],
+    "relative_accuracy must lie in [0.001, 1)": [
         lambda: LogBuckets(1.0),
         lambda: LogBuckets(1e-4),
-        lambda: LogBuckets(0.1, counts=((1.5, 1),)),
-        lambda: LogBuckets(0.1, counts=((np.inf, 1),)),
-        lambda: LogBuckets(0.1, counts=((10**9, 1),)),
-    )
+    ],
+}
 
 
-def test_counts_never_pass_what_a_double_counts_exactly() -> None:
-    half = FixedBins((1.0,), counts=((0, 2**52),))
-    with pytest.raises(InvalidParameterError, match="2\\*\\*53"):
-        half.merge(half)
+@pytest.mark.parametrize("told", REFUSED)
+def test_settings_outside_their_domain_are_refused_with_what_is_wanted(told: str) -> None:
+    for call in REFUSED[told]:
+        with pytest.raises(InvalidParameterError) as refused:
+            call()
+        assert f"{refused.value.parameter} {refused.value.requirement}" == told
 
 
 def test_only_the_same_kind_and_settings_merge() -> None:
@@ -384,7 +421,10 @@ def test_a_state_cannot_be_changed(kind: str) -> None:
 
 @each
 def test_json_names_the_kind_first_hand(kind: str) -> None:
-    assert json.loads(EXAMPLES[kind].to_json())["kind"] == kind
+    state = EXAMPLES[kind]
+    assert state.to_dict()["kind"] == kind
+    assert json.loads(state.to_json()) == state.to_dict()  # lists, and no tuples
+    assert state.to_json() == json.dumps(state.to_dict(), sort_keys=True, separators=(",", ":"))
 
 
 # each class against its definition

@@ -1,4 +1,4 @@
-"""Laws of the logarithmic buckets beyond those that every normaliser states: accuracy, symmetry, one place a number."""
+"""Laws of buckets beyond those that every normaliser states: accuracy, symmetry, one place a number, exact counts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from soma.math.importance import Ecdf, LogBuckets
+from soma.errors import InvalidParameterError
+from soma.math.importance import Ecdf, FixedBins, LogBuckets
 
 reals = st.floats(allow_nan=False, allow_infinity=False)
 raw = st.one_of(st.integers(-3, 12).map(float), st.integers(-(10**20), 10**20).map(float), reals)
@@ -73,3 +74,9 @@ def test_the_bucket_of_a_number_does_not_depend_on_the_batch(sample: list[float]
 def test_millions_of_numbers_take_few_buckets() -> None:
     numbers = np.geomspace(1, 1e9, 200_000)
     assert len(LogBuckets(0.01).update(numbers).counts) < 1_600
+
+
+def test_counts_never_pass_what_a_double_counts_exactly() -> None:
+    half = FixedBins((1.0,), counts=((0, 2**52),))
+    with pytest.raises(InvalidParameterError, match="2\\*\\*53"):
+        half.merge(half)
