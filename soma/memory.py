@@ -24,6 +24,7 @@ from soma.state.events import (
 )
 from soma.state.fields import as_uuid
 from soma.state.instant import Instant, to_seconds
+from soma.state.links import Direction, LinkGraph
 from soma.state.namespace import Namespace
 from soma.state.query import Filter, Query
 from soma.state.record import Link, MemoryRecord, MemoryType
@@ -382,6 +383,10 @@ class Memory:
             links = self._store.storage.records.links(self.namespace)
         wanted = None if id is None else as_uuid("id", id)
         return [link for link in links if wanted is None or wanted in (link.source, link.target)]
+
+    def graph(self, direction: Direction = "out") -> LinkGraph:
+        """Return these links as a graph to be followed "out", "in" or "both": neighbours, paths, spreading."""
+        return LinkGraph(tuple(self.links()), direction)
 
     def recall(
         self,
