@@ -48,7 +48,9 @@ class Frame:
             raise InvalidParameterError("upper", self.upper, "must have the 1 to 64 axes of lower")
         if not (lower < upper).all():
             raise InvalidParameterError("upper", self.upper, f"must be above lower = {self.lower} on every axis")
-        if not np.isfinite(upper - lower).all():
+        with np.errstate(over="ignore"):
+            is_measured = np.isfinite(upper - lower).all()
+        if not is_measured:
             raise InvalidParameterError("upper", self.upper, "must be less than 1.8e308 above lower")
         object.__setattr__(self, "lower", tuple(lower.tolist()))
         object.__setattr__(self, "upper", tuple(upper.tolist()))
