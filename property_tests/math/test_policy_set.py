@@ -435,3 +435,9 @@ def test_labels_are_strings(labels: Any) -> None:
 def test_a_value_that_overflows_is_named() -> None:
     with pytest.raises(InvalidParameterError, match="finite everywhere"):
         p.top_mean(X, "g", 2).evaluate({"similarity": [1.7e308, 1.7e308], "payload.g": ["a", "a"]})
+
+
+def test_context_takes_as_many_scales_as_it_says() -> None:
+    assert len(p.context(p.similarity(), range(1, 33)).scales_s) == 32
+    with pytest.raises(InvalidParameterError, match="must be 1 to 32 rising numbers"):
+        p.context(p.similarity(), range(1, 34))

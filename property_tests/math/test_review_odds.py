@@ -126,11 +126,12 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         ((seen, recalled[:-1]), "truth values"),
         ((seen, recalled.astype(float)), "truth values"),
         ((seen.at(slice(0, 19)), recalled[:19]), "20 reviews"),
-        ((replace(seen, lapse_share=np.full(100, np.nan)), recalled), "no first one"),
-        ((seen, np.ones(100, np.bool_)), "successes and failures"),
+        ((replace(seen, lapse_share=np.full(100, np.nan)), recalled), "history must .* no first one, got 100"),
+        ((seen, np.ones(100, np.bool_)), "is_recalled must hold successes and failures, got True"),
     ):
         with pytest.raises(InvalidParameterError, match=message):
             ReviewOdds.fit(*arguments)
+    assert len(ReviewOdds.fit(seen.at(slice(0, 20)), recalled[:20]).to_dict()) == 9
     for ridge in (-1.0, np.nan, np.inf):
         with pytest.raises(InvalidParameterError, match="ridge"):
             ReviewOdds.fit(seen, recalled, ridge=ridge)
