@@ -19,20 +19,19 @@ from soma.state.recall import Recall, collect, rank
 from soma.state.record import MemoryRecord
 from soma.state.stored import Effect, EffectKind, StoredMemory, admit, evolve, evolve_link
 from soma.stores.rows import index_row, vector_key
-from soma.stores.vectors_memory import ExactIndex
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from soma.embedding import Embedder
     from soma.math.policy import Policy
-    from soma.stores.protocols import Storage
+    from soma.stores.protocols import Storage, VectorIndex
 
 __all__ = ["EmbeddedStore"]
 
 
 class EmbeddedStore:
-    """One namespace of a storage, with an exact index in memory.
+    """One namespace of a storage, with an index that follows the log.
 
     Parameters
     ----------
@@ -42,6 +41,8 @@ class EmbeddedStore:
         What the first write registers, if the namespace is not registered yet.
     embedder : Embedder
         From texts to vectors.
+    index : VectorIndex
+        Of the embedder's dimension, and of this namespace alone.
     clock : callable
         Returns the time, POSIX seconds.
     new_id : callable
@@ -53,6 +54,7 @@ class EmbeddedStore:
         storage: Storage,
         registration: Namespace,
         embedder: Embedder,
+        index: VectorIndex,
         *,
         clock: Callable[[], float],
         new_id: Callable[[], UUID],
@@ -62,22 +64,31 @@ class EmbeddedStore:
         self.clock = clock
         self.new_id = new_id
         self.namespace = registration.name
-        self._index = ExactIndex(embedder.dimension)
+        self.index = index
         self._made: dict[bytes, NDArray[np.float32]] = {}
         with storage.reading():
             self.registration = storage.records.namespaces().get(self.namespace, registration)
-            self._position = storage.log.head()
-            rows = storage.records.index_rows(self.namespace)
-            vectors = storage.vectors.get(embedder.revision, [row.vector_key for row in rows])
-            missing = self.live([row.id for row in rows if row.vector_key not in vectors])
+            log, self._position = index.followed()
+            if log != storage.identity or self._position > storage.log.head():
+                self._fill()
+        self._catch_up()
+
+    def _fill(self) -> None:
+        """Put every live memory into an empty index."""
+        self.index.clear()
+        self._position = self.storage.log.head()
+        rows = self.storage.records.index_rows(self.namespace)
+        vectors = self.storage.vectors.get(self.embedder.revision, [row.vector_key for row in rows])
+        missing = self.live([row.id for row in rows if row.vector_key not in vectors])
         if missing:
             vectors |= self._vectors_by_key([memory.record for memory in missing])
-        self._index.upsert(rows, [vectors[row.vector_key] for row in rows])
+        self.index.upsert(rows, [vectors[row.vector_key] for row in rows], self._position)
+        self.index.follow(self.storage.identity, self._position)
 
     def __len__(self) -> int:
         """Return the number of live memories."""
         self._catch_up()
-        return len(self._index)
+        return len(self.index)
 
     def ask(self, query: Query | str | ArrayLike) -> Query:
         """Return what a caller looks for with the vector of its words.
@@ -110,9 +121,9 @@ class EmbeddedStore:
         with self.storage.reading():
             self._catch_up()
             if query.embedding is not None and policy.index_servable:
-                ids, best, columns, n = self._index.search(query, policy, self.registration, now_s, k, keep)
-                records = [memory.record for memory in self.live(ids)]
-                return collect(query, policy, now_s, records, best.scores, columns, n)
+                found = self.index.search(query, policy, self.registration, now_s, k, keep)
+                records = [memory.record for memory in self.live(found.ids)]
+                return collect(query, policy, now_s, records, found.scores, found.columns, found.n_candidates)
             memories = self.storage.records.live(self.namespace)
             return rank(
                 [memory for memory in memories if keep.admits(memory.record, now_s)],
@@ -217,10 +228,10 @@ class EmbeddedStore:
             live = [memory for memory in stored if isinstance(memory, StoredMemory)]
             rows = [index_row(memory) for memory in live]
             vectors = self._vectors_by_key([memory.record for memory in live])
-            self._index.remove(
-                id for id, memory in zip(ids, stored, strict=True) if not isinstance(memory, StoredMemory)
-            )
-            self._index.upsert(rows, [vectors[row.vector_key] for row in rows])
+            gone = [id for id, memory in zip(ids, stored, strict=True) if not isinstance(memory, StoredMemory)]
+            self.index.remove(gone, head)
+            self.index.upsert(rows, [vectors[row.vector_key] for row in rows], head)
+            self.index.follow(self.storage.identity, head)
             self._position = head
 
     def live(self, ids: Sequence[UUID]) -> list[StoredMemory]:

@@ -19,6 +19,7 @@ from soma.math.coordinates import Frame
 from soma.memory import Memory
 from soma.state.namespace import Namespace, Projector
 from soma.stores.sqlite import SqliteStorage
+from soma.stores.vectors_memory import ExactIndex
 
 __all__ = ["MemoryMode", "Settings", "create_memory", "open"]
 
@@ -220,7 +221,8 @@ def _memory(
     if not storage.is_read_only and storage.setting("embedder") != chosen.revision:
         with storage.writing():
             storage.set_setting("embedder", chosen.revision)
-    return Memory(EmbeddedStore(storage, registration, chosen, clock=clock, new_id=new_id))
+    index = ExactIndex(chosen.dimension)
+    return Memory(EmbeddedStore(storage, registration, chosen, index, clock=clock, new_id=new_id))
 
 
 def _embedder(asked: Embedder | str | None, revision: str | None) -> Embedder:

@@ -14,7 +14,7 @@ from soma.state.instant import to_iso
 from soma.state.record import MemoryRecord
 from soma.state.stored import StoredMemory
 
-__all__ = ["Consolidation", "run_consolidation", "strengthen", "sweep"]
+__all__ = ["Consolidation", "reinforce", "run_consolidation", "sweep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Consolidation:
         }
 
 
-def strengthen(store: EmbeddedStore, ids: Sequence[UUID]) -> None:
+def reinforce(store: EmbeddedStore, ids: Sequence[UUID]) -> None:
     """Record that memories were recalled; one that was forgotten meanwhile is passed over.
 
     Parameters

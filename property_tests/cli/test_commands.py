@@ -89,7 +89,7 @@ def test_a_memory_goes_in_comes_back_and_is_forgotten(tmp_path: Path) -> None:
     found = answer("recall", "flaky clock", "-k", 1, "--json", *store, cwd=tmp_path)
     assert [hit["id"] for hit in found["hits"]] == [record["id"]]
     assert found["hits"][0]["explanation"]["value"] == pytest.approx(found["hits"][0]["score"], rel=1e-12)
-    shown = run("recall", "flaky clock", "--explain", "--strengthen", *store, cwd=tmp_path).stdout
+    shown = run("recall", "flaky clock", "--explain", "--reinforce", *store, cwd=tmp_path).stdout
     assert "Ada fixed the flaky clock test" in shown
     assert "similarity()" in shown
     assert answer("stats", "--json", *store, cwd=tmp_path)["episodic"] == 2

@@ -132,7 +132,7 @@ def test_the_index_refuses_a_set_level_policy(name: str, memory: soma.Memory) ->
     engine = memory._store
     query = soma.Query(text="clock", embedding=[1.0] + [0.0] * (engine.embedder.dimension - 1))
     with pytest.raises(InvalidParameterError, match="must be pointwise to have bounds"):
-        engine._index.search(query, POLICIES[name], engine.registration, NOW, 3, Filter.of())
+        engine.index.search(query, POLICIES[name], engine.registration, NOW, 3, Filter.of())
 
 
 def test_the_filters_make_the_candidate_set(memory: soma.Memory) -> None:
@@ -144,7 +144,7 @@ def test_the_filters_make_the_candidate_set(memory: soma.Memory) -> None:
 
 
 def test_n_recalls_counts_recalls(memory: soma.Memory) -> None:
-    best = memory.recall("number 7", policy=p.similarity(), k=1, strengthen=True)[0].record.id
+    best = memory.recall("number 7", policy=p.similarity(), k=1, reinforce=True)[0].record.id
     found = memory.recall("number 7", policy=p.n_recalls(), k=12)
     assert {hit.record.id: hit.score for hit in found} == {hit.record.id: float(hit.record.id == best) for hit in found}
     assert np.isclose(found[0].score, 1.0)

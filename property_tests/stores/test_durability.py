@@ -27,7 +27,7 @@ with soma.open(sys.argv[1], namespace="lab") as memory:
     for n in range(int(sys.argv[2])):
         record = memory.remember(f"note {n} about clocks", importance=n % 10)
         if n % 3 == 0:
-            memory.recall("clocks", k=2, strengthen=True)
+            memory.recall("clocks", k=2, reinforce=True)
         print(record.id, flush=True)
 """
 

@@ -74,10 +74,10 @@ def test_every_answer_equals_the_definition_of_recall(
     memories = {m.record.id: m for m in (memory(i, rng) for i in range(n))}
     index = ExactIndex(DIMENSION)
     held = list(memories.values())
-    index.upsert([index_row(m) for m in held], list(vectors([m.record for m in held])))
+    index.upsert([index_row(m) for m in held], list(vectors([m.record for m in held])), 1)
     for m in held[:n_changed]:  # some are removed, some come back otherwise, in place
         if rng.random() < 0.5:
-            index.remove([m.record.id])
+            index.remove([m.record.id], 2)
             del memories[m.record.id]
         else:
             other = memory(int(rng.integers(1_000)), rng)
@@ -89,7 +89,7 @@ def test_every_answer_equals_the_definition_of_recall(
                 other.last_recalled_s,  # type: ignore[arg-type]
             )
             memories[m.record.id] = changed
-            index.upsert([index_row(changed)], list(vectors([changed.record])))
+            index.upsert([index_row(changed)], list(vectors([changed.record])), 2)
     query = Query(embedding=tuple(float(x) for x in rng.integers(-3, 4, DIMENSION)))
     wanted = rank(
         [m for m in memories.values() if keep.admits(m.record, NOW_S)],
@@ -100,9 +100,9 @@ def test_every_answer_equals_the_definition_of_recall(
         k=k,
         vectors=vectors,  # type: ignore[arg-type]
     )
-    ids, best, columns, n_candidates = index.search(query, policy, LAB, NOW_S, k, keep)
+    ids, scores, columns, n_candidates, _ = index.search(query, policy, LAB, NOW_S, k, keep)
     assert ids == [hit.record.id for hit in wanted]
-    assert best.scores.tolist() == [hit.score for hit in wanted]
+    assert scores.tolist() == [hit.score for hit in wanted]
     assert n_candidates == wanted.n_candidates
     for hit in wanted:
         assert {name: column[hit.rank].item() for name, column in columns.items()} == hit.features
@@ -117,27 +117,28 @@ def test_a_decaying_policy_leaves_most_blocks_unread() -> None:
     index.upsert(
         [row._replace(expires_at_s=None, last_used_s=row.timestamp_s) for row in rows],
         list(unit_vectors(rng.normal(size=(n, DIMENSION)))),
+        1,
     )
-    _, best, _, _ = index.search(
+    found = index.search(
         Query(embedding=tuple(rng.normal(size=DIMENSION))), POLICIES[1], LAB, 1_010 * DAY, 10, Filter.of()
     )
-    assert best.n_visited < 0.25 * n
+    assert found.n_visited < 0.25 * n
 
 
 def test_half_removed_is_made_compact_and_answers_the_same() -> None:
     rng = np.random.default_rng(1)
     held = [memory(i, rng) for i in range(5 * BLOCK)]
     index = ExactIndex(DIMENSION)
-    index.upsert([index_row(m) for m in held], list(vectors([m.record for m in held])))
-    index.remove(m.record.id for m in held[: 3 * BLOCK])
+    index.upsert([index_row(m) for m in held], list(vectors([m.record for m in held])), 1)
+    index.remove((m.record.id for m in held[: 3 * BLOCK]), 2)
     rest = [m for m in held[3 * BLOCK :] if Filter.of().admits(m.record, NOW_S)]
     query = Query(embedding=(1.0,) * DIMENSION)
     wanted = rank(rest, query, policy=p.default(), namespace=LAB, now_s=NOW_S, k=20, vectors=vectors)  # type: ignore[arg-type]
-    ids, _, _, _ = index.search(query, p.default(), LAB, NOW_S, 20, Filter.of())
-    assert ids == [hit.record.id for hit in wanted]
+    found = index.search(query, p.default(), LAB, NOW_S, 20, Filter.of())
+    assert found.ids == [hit.record.id for hit in wanted]
 
 
 @pytest.mark.parametrize("k", [1, 5])
 def test_an_empty_index_has_no_answer(k: int) -> None:
-    ids, best, _, n = ExactIndex(2).search(Query(embedding=(1.0, 0.0)), p.default(), LAB, 0.0, k, Filter.of())
-    assert (ids, best.rows.tolist(), n) == ([], [], 0)
+    found = ExactIndex(2).search(Query(embedding=(1.0, 0.0)), p.default(), LAB, 0.0, k, Filter.of())
+    assert (found.ids, found.scores.tolist(), found.n_candidates) == ([], [], 0)

@@ -44,7 +44,7 @@ def memory(tmp_path: Path, clock: Clock) -> Iterator[Memory]:
         for day in range(80):
             made.remember(f"{WORDS[day % 5]}, day {day}", importance=day % 4, timestamp=NOW - day * DAY)
         made.remember("pinned for good", timestamp=NOW - 70 * DAY, pinned=True)
-        made.recall("clock", k=10, strengthen=True)
+        made.recall("clock", k=10, reinforce=True)
         yield made
 
 

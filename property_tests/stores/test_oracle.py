@@ -33,6 +33,7 @@ from soma.state.events import (
 )
 from soma.state.namespace import Namespace
 from soma.stores.sqlite import SqliteStorage
+from soma.stores.vectors_memory import ExactIndex
 
 EMBEDDER = HashingEmbedder(dimension=32)
 IDS = [UUID(int=n) for n in range(1, 9)]
@@ -77,7 +78,9 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
     def open(self) -> Memory:
         registration = Namespace("lab", dimension=2)
         storage = SqliteStorage(self.folder)
-        return Memory(EmbeddedStore(storage, registration, EMBEDDER, clock=lambda: self.now_s, new_id=self.new_id))
+        index = ExactIndex(EMBEDDER.dimension)
+        store = EmbeddedStore(storage, registration, EMBEDDER, index, clock=lambda: self.now_s, new_id=self.new_id)
+        return Memory(store)
 
     def expect(self, *events: Event) -> None:
         if events and "lab" not in self.model.namespaces:
@@ -200,8 +203,8 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
             self.memory.unlink(source, other)
 
     @rule(text=st.sampled_from([w for w in WORDS if w]), policy=st.sampled_from(POLICIES), k=st.integers(1, 4))
-    def recall_and_strengthen(self, text: str, policy: p.Policy, k: int) -> None:
-        hits = self.memory.recall(text, policy=policy, k=k, strengthen=True)
+    def recall_and_reinforce(self, text: str, policy: p.Policy, k: int) -> None:
+        hits = self.memory.recall(text, policy=policy, k=k, reinforce=True)
         assert hits.hits == self.recalled(text, policy, k)
         self.expect(
             *(

@@ -69,7 +69,7 @@ def remember(
 @click.option("--now", help="Count ages to this time: ISO 8601.")
 @click.option("--as-of", help="What would have been recalled at this time: ISO 8601.")
 @click.option("--tag", "-t", "tags", multiple=True, help="Only memories with this label.")
-@click.option("--strengthen", is_flag=True, help="Record that the hits were recalled.")
+@click.option("--reinforce", is_flag=True, help="Record that the hits were recalled.")
 @click.option("--explain", is_flag=True, help="Show the formula of each hit with the value of every part.")
 @store_options
 @as_json
@@ -80,15 +80,15 @@ def recall(
     now: str | None,
     as_of: str | None,
     tags: tuple[str, ...],
-    strengthen: bool,
+    reinforce: bool,
     explain: bool,
     is_json: bool,
     **store: Any,
 ) -> None:
     """Print the memories that answer QUERY best, with their scores."""
     policy = None if policy_file is None else policies.from_json(read_text(policy_file))
-    with open_memory(**store, is_read_only=not strengthen) as memory:
-        hits = memory.recall(query, k=k, policy=policy, now=now, as_of=as_of, tags=tags, strengthen=strengthen)
+    with open_memory(**store, is_read_only=not reinforce) as memory:
+        hits = memory.recall(query, k=k, policy=policy, now=now, as_of=as_of, tags=tags, reinforce=reinforce)
     if is_json:
         print_json(recall_to_dict(hits))
         return

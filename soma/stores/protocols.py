@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from soma.math.policy import Policy
     from soma.state.events import Event
     from soma.state.namespace import Namespace
+    from soma.state.query import Filter, Query
     from soma.state.record import Link
     from soma.state.stored import Stored, StoredMemory
     from soma.stores.rows import IndexRow
 
-__all__ = ["EventLog", "KeyValueStore", "Storage", "VectorCache"]
+__all__ = ["EventLog", "Found", "KeyValueStore", "Storage", "VectorCache", "VectorIndex"]
 
 
 class EventLog(Protocol):
@@ -109,8 +111,82 @@ class VectorCache(Protocol):
         ...
 
 
+class Found(NamedTuple):
+    """What an index answers.
+
+    Parameters
+    ----------
+    ids : list of UUID
+        By falling score; ties go to the smaller id.
+    scores : ndarray of float64, shape (n,)
+        Their scores.
+    columns : dict of str to ndarray
+        Their features, by name.
+    n_candidates : int
+        How many memories counted.
+    n_visited : int
+        How many of them were read.
+    """
+
+    ids: list[UUID]
+    scores: NDArray[np.float64]
+    columns: dict[str, NDArray[Any]]
+    n_candidates: int
+    n_visited: int
+
+
+class VectorIndex(Protocol):
+    """The vectors of one namespace, with what a policy needs to rank them: a projection, rebuilt from the log.
+
+    An index that outlives the process remembers how far it has followed which log, so that it need not be filled
+    again. Putting in a row of an earlier position than the one it holds has no effect, in any order.
+    """
+
+    def __len__(self) -> int:
+        """Return the number of live memories."""
+        ...
+
+    def followed(self) -> tuple[str, int]:
+        """Return the identity of the log that was followed, and the position up to which; ``("", 0)`` if none was."""
+        ...
+
+    def follow(self, log: str, position: int) -> None:
+        """Remember that everything up to ``position`` of ``log`` has been put in."""
+        ...
+
+    def clear(self) -> None:
+        """Take everything out, and forget what was followed."""
+        ...
+
+    def upsert(self, rows: Sequence[IndexRow], vectors: Sequence[NDArray[np.float32]], position: int) -> None:
+        """Put memories and their unit vectors in, as of a log position, or in the place of those of the same id."""
+        ...
+
+    def remove(self, ids: Iterable[UUID], position: int) -> None:
+        """Take memories out as of a log position; those that are not in are passed over."""
+        ...
+
+    def search(self, query: Query, policy: Policy, namespace: Namespace, now_s: float, k: int, keep: Filter) -> Found:
+        """Return the ``k`` best memories, exactly: what `soma.state.recall.rank` says, to the bit."""
+        ...
+
+    def close(self) -> None:
+        """Release what is held; closing twice is allowed."""
+        ...
+
+
 class Storage(Protocol):
-    """The three together, with one transaction over all of them."""
+    """Log, records and vector cache together, with one transaction over all of them."""
+
+    @property
+    def identity(self) -> str:
+        """A name for this log alone, given when the store was made."""
+        ...
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether every write is refused."""
+        ...
 
     @property
     def log(self) -> EventLog:

@@ -112,6 +112,11 @@ class SqliteStorage:
         self.records = SqliteKeyValueStore(self._connection)
         self.vectors = SqliteVectorCache(self._connection)
 
+    @property
+    def identity(self) -> str:
+        """A name for this log alone, given when the store was made."""
+        return self.setting("identity") or ""
+
     def _connect(self, directory: Path | None, is_read_only: bool) -> sqlite3.Connection:
         target = ":memory:"
         if directory is None and is_read_only:
@@ -145,6 +150,7 @@ class SqliteStorage:
                 self._refuse_foreign()
                 for statement in SCHEMA.split(";"):
                     run(statement)
+                run("INSERT INTO settings VALUES ('identity', lower(hex(randomblob(16))))")
                 run(f"PRAGMA application_id = {APPLICATION_ID}")
                 run(f"PRAGMA user_version = {SCHEMA_VERSION}")
             run("COMMIT")

@@ -12,9 +12,10 @@ from soma.math import similarity
 from soma.math.blocks import BLOCK_ROWS as BLOCK
 from soma.math.blocks import newest_first
 from soma.math.policy import MEMORY_TYPES
-from soma.math.topk import TopK, top_k
+from soma.math.topk import top_k
 from soma.state.features import Columns, features
 from soma.state.query import Filter, Query
+from soma.stores.protocols import Found
 from soma.stores.rows import IndexRow
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class ExactIndex:
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
+        self._followed = ("", 0)
         self._clear(BLOCK)
 
     def __len__(self) -> int:
@@ -68,7 +70,29 @@ class ExactIndex:
         self._memory_type = np.zeros(capacity, dtype=np.int8)
         self._is_live = np.zeros(capacity, dtype=bool)
 
-    def upsert(self, rows: Sequence[IndexRow], vectors: Sequence[NDArray[np.float32]]) -> None:
+    def followed(self) -> tuple[str, int]:
+        """Return the identity of the log that was followed, and the position up to which; ``("", 0)`` if none was."""
+        return self._followed
+
+    def follow(self, log: str, position: int) -> None:
+        """Remember that everything up to ``position`` of ``log`` has been put in."""
+        self._followed = (log, position)
+
+    def clear(self) -> None:
+        """Take everything out, and forget what was followed."""
+        self._followed = ("", 0)
+        self._clear(BLOCK)
+
+    def close(self) -> None:
+        """Hold nothing any more; closing twice is allowed."""
+        self.clear()
+
+    def upsert(
+        self,
+        rows: Sequence[IndexRow],
+        vectors: Sequence[NDArray[np.float32]],
+        position: int,  # noqa: ARG002 - one process puts rows in, in the order of the log
+    ) -> None:
         """Put memories in, or in the place of those of the same id.
 
         Parameters
@@ -77,7 +101,12 @@ class ExactIndex:
             What scoring needs beside the vector.
         vectors : sequence of ndarray of float32, shape (n, dimension)
             Unit vectors.
+        position : int
+            Of the log; rows come in its order.
         """
+        self._upsert(rows, vectors)
+
+    def _upsert(self, rows: Sequence[IndexRow], vectors: Sequence[NDArray[np.float32]]) -> None:
         self._reserve(self._n + len(rows))
         order: Iterable[int] = range(len(rows))
         if self._n == 0 and len(rows) > BLOCK:  # a whole load may choose its order: contemporaries of like importance
@@ -93,8 +122,8 @@ class ExactIndex:
                 self._untag(row)
             self._write(row, meta, vector)
 
-    def remove(self, ids: Iterable[UUID]) -> None:
-        """Take memories out; those that are not in are passed over."""
+    def remove(self, ids: Iterable[UUID], position: int) -> None:  # noqa: ARG002 - as in upsert
+        """Take memories out as of a log position; those that are not in are passed over."""
         for id in ids:
             row = self._row_of.pop(id, None)
             if row is not None:
@@ -103,9 +132,7 @@ class ExactIndex:
         if self._n > 2 * BLOCK and 2 * len(self) < self._n:
             self._compact()
 
-    def search(
-        self, query: Query, policy: Policy, namespace: Namespace, now_s: float, k: int, keep: Filter
-    ) -> tuple[list[UUID], TopK, dict[str, NDArray[Any]], int]:
+    def search(self, query: Query, policy: Policy, namespace: Namespace, now_s: float, k: int, keep: Filter) -> Found:
         """Return the ``k`` best memories, exactly.
 
         Parameters
@@ -125,14 +152,8 @@ class ExactIndex:
 
         Returns
         -------
-        ids : list of UUID
-            By falling score; ties go to the smaller id.
-        best : TopK
-            Their scores, and how much was read.
-        columns : dict of str to ndarray
-            Their features.
-        n_candidates : int
-            How many memories counted.
+        Found
+            The best, by falling score, with their scores and features.
         """
         n, needed = self._n, policy.features
         target = similarity.unit_vectors(query.embedding or ())
@@ -178,7 +199,8 @@ class ExactIndex:
             live=live,
         )
         found = exact(best.rows)
-        return [self._meta[row].id for row in best.rows], best, found, int(np.count_nonzero(live))
+        ids = [self._meta[row].id for row in best.rows]
+        return Found(ids, best.scores, found, int(np.count_nonzero(live)), best.n_visited)
 
     def _candidates(self, keep: Filter, now_s: float) -> NDArray[np.bool_]:
         live = self._is_live[: self._n] & (self._expires_at_s[: self._n] > now_s)
@@ -265,4 +287,4 @@ class ExactIndex:
         rows = np.flatnonzero(self._is_live[: self._n])
         metas, vectors = [self._meta[row] for row in rows], list(self._vectors[rows])
         self._clear(max(BLOCK, len(rows)))
-        self.upsert(metas, vectors)
+        self._upsert(metas, vectors)

@@ -1,0 +1,147 @@
+"""What is asked of a memory: retrieve, recall, links, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from soma import lifecycle
+from soma.errors import InvalidParameterError
+from soma.lab.recall import LabRecall
+from soma.math import policy as policies
+from soma.memory.travelling import Travelling
+from soma.state.fields import as_uuid
+from soma.state.instant import Instant, to_seconds
+from soma.state.links import Direction, LinkGraph
+from soma.state.query import Filter, Query
+from soma.state.record import Link
+from soma.state.stored import StoredMemory
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from soma.math.policy import Policy
+    from soma.state.minimal import MinimalSoma
+
+__all__ = ["Recalling"]
+
+
+class Recalling(Travelling):
+    """Verbs that read, of today or of any other state."""
+
+    def retrieve(self, id: UUID | str) -> StoredMemory:
+        """Return one memory: its record, version, trace and recalls.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such live memory.
+        """
+        with self._store.storage.reading():
+            return self._store.live([as_uuid("id", id)])[0]
+
+    def links(self, id: UUID | str | None = None) -> list[Link]:
+        """Return the links whose ends are live, of one memory or of all, ordered by source, target and type."""
+        with self._store.storage.reading():
+            links = self._store.storage.records.links(self.namespace)
+        wanted = None if id is None else as_uuid("id", id)
+        return [link for link in links if wanted is None or wanted in (link.source, link.target)]
+
+    def graph(self, direction: Direction = "out") -> LinkGraph:
+        """Return these links as a graph to be followed "out", "in" or "both": neighbours, paths, spreading."""
+        return LinkGraph(tuple(self.links()), direction)
+
+    def recall(
+        self,
+        query: Query | str | ArrayLike,
+        *,
+        k: int = 5,
+        policy: Policy | None = None,
+        now: Instant | None = None,
+        as_of: Instant | None = None,
+        state: MinimalSoma | None = None,
+        reinforce: bool = False,
+        tags: Iterable[str] = (),
+        memory_type: str | None = None,
+    ) -> LabRecall:
+        """Return the ``k`` best memories under a policy, exactly and explained.
+
+        Parameters
+        ----------
+        query : str, Query or array_like
+            Words, embedded here; a `Query`; or a coordinate.
+        k : int
+            How many at most, >= 1.
+        policy : Policy, optional
+            The score; `soma.math.policy.default` without one.
+        now : float, aware datetime or str, optional
+            The time that ages are counted to; the clock's by default. The memories are those of today.
+        as_of : float, aware datetime or str, optional
+            Travel in time: the memories are those of that instant, and so is ``now``.
+        state : MinimalSoma, optional
+            What if: the memories are those of this state, such as a fold of `as_of` and other events.
+        reinforce : bool
+            Record that the hits were recalled, which strengthens their traces.
+        tags : iterable of str
+            Only memories that carry all of these.
+        memory_type : str, optional
+            Only ``"episodic"`` or only ``"semantic"`` memories.
+
+        Returns
+        -------
+        LabRecall
+            Hits by falling score; ties go to the smaller id.
+
+        Raises
+        ------
+        InvalidParameterError
+            For an argument outside its domain, or a query that cannot give what the policy needs.
+        """
+        if as_of is not None and (now is not None or state is not None):
+            raise InvalidParameterError("as_of", as_of, "must stand without now and state, which it gives")
+        if reinforce and (as_of is not None or state is not None):
+            raise InvalidParameterError("reinforce", reinforce, "must be false for another state than today's")
+        asked = self._store.ask(query)
+        scored = policies.or_default(policy)
+        if as_of is not None:
+            state, now = self.as_of(as_of), as_of
+        now_s = self._store.clock() if now is None else to_seconds("now", now)
+        if state is not None:
+            if self.namespace not in state.namespaces:
+                state, _ = state.register(self._store.registration)
+            return LabRecall.of(
+                state.recall(
+                    asked,
+                    now_s=now_s,
+                    k=k,
+                    policy=scored,
+                    namespace=self.namespace,
+                    tags=tags,
+                    memory_type=memory_type,
+                    vectors=self._store.vectors,
+                )
+            )
+        found = self._store.search(asked, scored, now_s, k, Filter.of(tags=tags, memory_type=memory_type))
+        if reinforce and found.hits:
+            lifecycle.reinforce(self._store, [hit.record.id for hit in found])
+        return LabRecall.of(found)
+
+    def stats(self) -> dict[str, Any]:
+        """Return counts and constants of the namespace, as JSON values."""
+        with self._store.storage.reading():
+            counts = self._store.storage.records.counts(self.namespace)
+            head, links = (
+                self._store.storage.log.head(),
+                len(self._store.storage.records.links(self.namespace)),
+            )
+        return {
+            "namespace": self.namespace,
+            "episodic": counts.get("episodic", 0),
+            "semantic": counts.get("semantic", 0),
+            "deleted": counts.get("deleted", 0),
+            "links": links,
+            "events": head,
+            "dimension": self.registration.dimension,
+            "embedder": self.embedder.revision,
+        }
