@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from soma.math.units import DAY, HOUR, MINUTE, WEEK, YEAR
     from soma.memory import Memory
     from soma.state.consolidation import Scales
+    from soma.state.history import Position
     from soma.state.minimal import MinimalSoma, recall, state_hash, store
     from soma.state.namespace import Namespace
     from soma.state.query import Query
@@ -47,6 +48,7 @@ _HOMES = {
     "soma.math.units": ("DAY", "HOUR", "MINUTE", "WEEK", "YEAR"),
     "soma.memory": ("Memory",),
     "soma.state.consolidation": ("Scales",),
+    "soma.state.history": ("Position",),
     "soma.state.minimal": ("MinimalSoma", "recall", "state_hash", "store"),
     "soma.state.namespace": ("Namespace",),
     "soma.state.query": ("Query",),
@@ -73,6 +75,7 @@ __all__ = [
     "MinimalSoma",
     "Namespace",
     "NotFoundError",
+    "Position",
     "Query",
     "Recall",
     "Scales",

@@ -20,13 +20,17 @@ COMMANDS: Final = {
     "demo": "soma.cli.demo:demo",
     "doctor": "soma.cli.doctor:doctor",
     "forget": "soma.cli.memories:forget",
+    "history": "soma.cli.past:history",
     "ingest": "soma.cli.ingest:ingest",
     "link": "soma.cli.links:link",
     "neighbours": "soma.cli.links:neighbours",
     "path": "soma.cli.links:path",
     "recall": "soma.cli.memories:recall",
     "remember": "soma.cli.memories:remember",
+    "reembed": "soma.cli.reembed:reembed",
+    "restore": "soma.cli.past:restore",
     "stats": "soma.cli.memories:stats",
+    "versions": "soma.cli.past:versions",
 }
 
 

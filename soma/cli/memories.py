@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from soma import canonical_json
-from soma.cli.options import as_json, open_memory, print_json, store_options
+from soma.cli.options import as_json, as_moment, open_memory, print_json, store_options
 from soma.errors import SerializationError
 from soma.math import policy as policies
 from soma.math.units import DAY
@@ -67,7 +67,7 @@ def remember(
 @click.option("-k", default=5, show_default=True, help="How many hits at most.")
 @click.option("--policy", "policy_file", type=click.Path(path_type=Path, dir_okay=False), help="A policy as JSON.")
 @click.option("--now", help="Count ages to this time: ISO 8601.")
-@click.option("--as-of", help="What would have been recalled at this time: ISO 8601.")
+@click.option("--as-of", help="What would have been recalled then: ISO 8601, or @N for a place in the log.")
 @click.option("--tag", "-t", "tags", multiple=True, help="Only memories with this label.")
 @click.option("--reinforce", is_flag=True, help="Record that the hits were recalled.")
 @click.option("--explain", is_flag=True, help="Show the formula of each hit with the value of every part.")
@@ -88,7 +88,8 @@ def recall(
     """Print the memories that answer QUERY best, with their scores."""
     policy = None if policy_file is None else policies.from_json(read_text(policy_file))
     with open_memory(**store, is_read_only=not reinforce) as memory:
-        hits = memory.recall(query, k=k, policy=policy, now=now, as_of=as_of, tags=tags, reinforce=reinforce)
+        moment = None if as_of is None else as_moment(as_of)
+        hits = memory.recall(query, k=k, policy=policy, now=now, as_of=moment, tags=tags, reinforce=reinforce)
     if is_json:
         print_json(recall_to_dict(hits))
         return

@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 import click
 
+from soma.errors import InvalidParameterError
 from soma.factory import Settings, create_memory
 from soma.memory import Memory
+from soma.state.history import Moment, Position
 
-__all__ = ["as_json", "open_memory", "print_json", "store_options"]
+__all__ = ["as_json", "as_moment", "open_memory", "print_json", "store_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -50,6 +52,15 @@ def open_memory(
         ),
         is_read_only=is_read_only,
     )
+
+
+def as_moment(text: str) -> Moment:
+    """Return the instant that a text names, or the place in the log: ``@12``."""
+    if not text.startswith("@"):
+        return text
+    if not text[1:].isdecimal():
+        raise InvalidParameterError("as_of", text, "must be ISO 8601, or a place in the log such as @12")
+    return Position(int(text[1:]))
 
 
 def print_json(value: Any) -> None:

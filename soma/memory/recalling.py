@@ -12,6 +12,7 @@ from soma.lab.recall import LabRecall
 from soma.math import policy as policies
 from soma.memory.travelling import Travelling
 from soma.state.fields import as_uuid
+from soma.state.history import Moment, Position
 from soma.state.instant import Instant, to_seconds
 from soma.state.links import Direction, LinkGraph
 from soma.state.query import Filter, Query
@@ -59,7 +60,7 @@ class Recalling(Travelling):
         k: int = 5,
         policy: Policy | None = None,
         now: Instant | None = None,
-        as_of: Instant | None = None,
+        as_of: Moment | None = None,
         state: MinimalSoma | None = None,
         reinforce: bool = False,
         tags: Iterable[str] = (),
@@ -77,8 +78,9 @@ class Recalling(Travelling):
             The score; `soma.math.policy.default` without one.
         now : float, aware datetime or str, optional
             The time that ages are counted to; the clock's by default. The memories are those of today.
-        as_of : float, aware datetime or str, optional
-            Travel in time: the memories are those of that instant, and so is ``now``.
+        as_of : float, aware datetime, str or Position, optional
+            Travel in time: the memories are those of that instant, and so is ``now``. With a `soma.Position` they are
+            those that the log held there, and ``now`` is the time of its last event, unless it is given.
         state : MinimalSoma, optional
             What if: the memories are those of this state, such as a fold of `as_of` and other events.
         reinforce : bool
@@ -98,14 +100,18 @@ class Recalling(Travelling):
         InvalidParameterError
             For an argument outside its domain, or a query that cannot give what the policy needs.
         """
-        if as_of is not None and (now is not None or state is not None):
+        if as_of is not None and (state is not None or (now is not None and not isinstance(as_of, Position))):
             raise InvalidParameterError("as_of", as_of, "must stand without now and state, which it gives")
         if reinforce and (as_of is not None or state is not None):
             raise InvalidParameterError("reinforce", reinforce, "must be false for another state than today's")
         asked = self._store.ask(query)
         scored = policies.or_default(policy)
         if as_of is not None:
-            state, now = self.as_of(as_of), as_of
+            state = self.as_of(as_of)
+            if not isinstance(as_of, Position):
+                now = as_of
+            elif now is None:
+                now = self._instant_of(as_of)
         now_s = self._store.clock() if now is None else to_seconds("now", now)
         if state is not None:
             if self.namespace not in state.namespaces:
