@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         StoreBusyError,
         StoreError,
     )
-    from soma.factory import MemoryMode, Settings, create_memory, open  # noqa: A004 - soma.open is what users type
+    from soma.factory import MemoryMode, Settings, create_memory, open, reembed  # noqa: A004 - soma.open is what users type
     from soma.math import decay, policy
     from soma.math.units import DAY, HOUR, MINUTE, WEEK, YEAR
     from soma.memory import Memory
@@ -43,7 +43,7 @@ _HOMES = {
         "StoreBusyError",
         "StoreError",
     ),
-    "soma.factory": ("MemoryMode", "Settings", "create_memory", "open"),
+    "soma.factory": ("MemoryMode", "Settings", "create_memory", "open", "reembed"),
     "soma.math": ("decay", "policy"),
     "soma.math.units": ("DAY", "HOUR", "MINUTE", "WEEK", "YEAR"),
     "soma.memory": ("Memory",),
@@ -92,6 +92,7 @@ __all__ = [
     "open",
     "policy",
     "recall",
+    "reembed",
     "state_hash",
     "store",
 ]

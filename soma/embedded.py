@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 
 from soma.embedding import record_vectors
-from soma.errors import ConfigurationError, InvalidParameterError, NotFoundError
+from soma.errors import ConfigurationError, InvalidParameterError, NotFoundError, StoreError
 from soma.math import projection
 from soma.state.events import Event, MemoryCreated, MemoryLinked, MemoryUnlinked, NamespaceRegistered
 from soma.state.namespace import Namespace
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from soma.math.policy import Policy
     from soma.stores.protocols import Storage, VectorIndex
 
-__all__ = ["EmbeddedStore"]
+__all__ = ["EmbeddedStore", "take"]
 
 
 class EmbeddedStore:
@@ -141,18 +141,17 @@ class EmbeddedStore:
         Raises
         ------
         ConfigurationError
-            If the namespace has no projector, or one for vectors of another dimension.
+            If the namespace has no projector.
+
+        Notes
+        -----
+        The axes follow from the registered seed and from the dimension of the vectors at hand: after
+        `soma.reembedding.reembed_storage` that of the new ones, which has moved the older memories likewise.
         """
         projector = self.registration.projector
         if projector is None:
             raise ConfigurationError(f"namespace {self.namespace} has no projector", "give a coordinate")
-        if projector.embedding_dimension != self.embedder.dimension:
-            raise ConfigurationError(
-                f"namespace {self.namespace} projects vectors of dimension {projector.embedding_dimension}, and "
-                f"{self.embedder.revision} makes {self.embedder.dimension}",
-                "give a coordinate, or open the store with the embedder that it was made with",
-            )
-        axes = projection.orthogonal_axes(projector.seed, projector.embedding_dimension, self.registration.dimension)
+        axes = projection.orthogonal_axes(projector.seed, self.embedder.dimension, self.registration.dimension)
         points = projection.project(self.vectors(records), axes)
         return [
             replace(record, coordinate=tuple(point)) for record, point in zip(records, points.tolist(), strict=True)
@@ -168,10 +167,14 @@ class EmbeddedStore:
         made: list[MemoryRecord] = []
         stale: set[bytes] = set()
         with self.storage.writing():
+            self._refuse_other_vectors()
             for number, event in enumerate(events()):
                 if number == 0:
                     self.registration = self._registered()
-                effects.append(self._take(event, stale))
+                effect, replaced = take(self.storage, self.registration, event)
+                effects.append(effect)
+                if replaced is not None:
+                    stale.add(vector_key(replaced))
                 if isinstance(event, MemoryCreated) and vector_key(event.record) not in vectors:
                     made.append(event.record)
             vectors |= self._vectors_by_key(made)
@@ -179,6 +182,12 @@ class EmbeddedStore:
             self.storage.vectors.drop_unused(stale)
         self._catch_up()
         return effects
+
+    def _refuse_other_vectors(self) -> None:
+        """Raise if the store's vectors were made again by another embedder since it was opened."""
+        revision = self.storage.setting("embedder")
+        if revision not in (None, self.embedder.revision):
+            raise StoreError(f"the store's vectors were made again meanwhile, by {revision}: open it again")
 
     def _registered(self) -> Namespace:
         """Return the registration that the store holds; make it with the first event."""
@@ -188,34 +197,6 @@ class EmbeddedStore:
             self.storage.log.append(event)
             self.storage.records.register(self.registration)
         return known or self.registration
-
-    def _take(self, event: Event, stale: set[bytes]) -> Effect:
-        """Append one event and take its effect; raise, and so undo the transaction, if it has none."""
-        admit(event, self.registration)
-        log, kept = self.storage.log, self.storage.records
-        position = log.append(event)
-        if position is None:
-            return Effect(EffectKind.DUPLICATE, f"event {event.event_id} was applied before")
-        if isinstance(event, MemoryLinked | MemoryUnlinked):
-            before = kept.link(event.namespace, event.source, event.target, event.link_type)
-            link, effect = evolve_link(before, event)
-            if link is not None:
-                kept.put_link(event.namespace, link, position)
-            elif before is not None:
-                kept.drop_link(event.namespace, before)
-            else:
-                raise NotFoundError("link", f"from {event.source} to {event.target} of type {event.link_type}")
-            return effect
-        namespace, id = event.key
-        assert id is not None  # noqa: S101 - only a registration has no id; for the type checker
-        (stored,) = kept.get(namespace, [id])
-        changed, effect = evolve(stored, event, self.registration)
-        if not effect.is_change or changed is None:
-            raise NotFoundError("memory", id, f"it is not in namespace {namespace}")
-        if isinstance(stored, StoredMemory) and effect.kind is not EffectKind.RECALLED:
-            stale.add(vector_key(stored.record))
-        kept.put(changed, namespace, id, position)
-        return effect
 
     def _catch_up(self) -> None:
         """Bring the index to the head of the log, whoever wrote it."""
@@ -259,3 +240,53 @@ class EmbeddedStore:
             found |= made
             self._made = made  # a record is placed, stored and indexed in turn: one vector serves all three
         return found
+
+
+def take(storage: Storage, registration: Namespace, event: Event) -> tuple[Effect, MemoryRecord | None]:
+    """Append one event and take its effect, inside a transaction of the caller's.
+
+    Parameters
+    ----------
+    storage : Storage
+        In `Storage.writing`.
+    registration : Namespace
+        Of the event's namespace.
+    event : Event
+        Anything but a registration.
+
+    Returns
+    -------
+    effect : Effect
+        What it did; a duplicate does nothing.
+    replaced : MemoryRecord or None
+        The record that stands no more.
+
+    Raises
+    ------
+    NotFoundError, InvalidParameterError
+        For an event without effect, or one that the namespace does not admit: the transaction must be undone.
+    """
+    admit(event, registration)
+    log, kept = storage.log, storage.records
+    position = log.append(event)
+    if position is None:
+        return Effect(EffectKind.DUPLICATE, f"event {event.event_id} was applied before"), None
+    if isinstance(event, MemoryLinked | MemoryUnlinked):
+        before = kept.link(event.namespace, event.source, event.target, event.link_type)
+        link, effect = evolve_link(before, event)
+        if link is not None:
+            kept.put_link(event.namespace, link, position)
+        elif before is not None:
+            kept.drop_link(event.namespace, before)
+        else:
+            raise NotFoundError("link", f"from {event.source} to {event.target} of type {event.link_type}")
+        return effect, None
+    namespace, id = event.key
+    assert id is not None  # noqa: S101 - only a registration has no id; for the type checker
+    (stored,) = kept.get(namespace, [id])
+    changed, effect = evolve(stored, event, registration)
+    if not effect.is_change or changed is None:
+        raise NotFoundError("memory", id, f"it is not in namespace {namespace}")
+    kept.put(changed, namespace, id, position)
+    is_replaced = isinstance(stored, StoredMemory) and effect.kind is not EffectKind.RECALLED
+    return effect, stored.record if is_replaced else None  # type: ignore[union-attr]

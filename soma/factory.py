@@ -5,11 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4, uuid5
 
 from soma.embedded import EmbeddedStore
@@ -17,83 +15,19 @@ from soma.embedding import Embedder, HashingEmbedder, StaticEmbedder
 from soma.errors import ConfigurationError
 from soma.math.coordinates import Frame
 from soma.memory import Memory
+from soma.reembedding import Reembedded, reembed_storage
+from soma.settings import MemoryMode, Settings, as_mode
 from soma.state.namespace import Namespace, Projector
 from soma.stores.sqlite import SqliteStorage
 from soma.stores.vectors_memory import ExactIndex
 
-__all__ = ["MemoryMode", "Settings", "create_memory", "open"]
+if TYPE_CHECKING:
+    from soma.stores.protocols import Storage, VectorIndex
 
-DEFAULT_PATH: Final = Path("~/.local/share/soma")
+__all__ = ["MemoryMode", "Reembedded", "Settings", "create_memory", "open", "reembed"]
+
+NAMES: Final = ("hashing", "static")
 TEST_IDS: Final = UUID("7b0f7c2e-4a7f-5d0a-9f57-2f3f6c1f0e11")
-
-
-class MemoryMode(StrEnum):
-    """Where memories live, and how they are written (``SOMA_MODE``)."""
-
-    DEVELOPMENT = "DEVELOPMENT"
-    TEST = "TEST"
-    EVENTED_ENTERPRISE = "EVENTED_ENTERPRISE"
-    CLOUD_MANAGED = "CLOUD_MANAGED"
-    LEGACY_COMPAT = "LEGACY_COMPAT"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the environment says.
-
-    Parameters
-    ----------
-    mode : MemoryMode
-        ``SOMA_MODE``; ``DEVELOPMENT`` by default.
-    path : Path
-        ``SOMA_PATH``: the folder of the embedded store; ``~/.local/share/soma`` by default.
-    namespace : str
-        ``SOMA_NAMESPACE``; ``default`` by default.
-    embedder : str or None
-        ``SOMA_EMBEDDER``: ``hashing`` or ``static``; by default what the store was made with.
-
-    Examples
-    --------
-    >>> Settings.from_environment({"SOMA_MODE": "TEST"}).mode.value
-    'TEST'
-    """
-
-    mode: MemoryMode = MemoryMode.DEVELOPMENT
-    path: Path = DEFAULT_PATH
-    namespace: str = "default"
-    embedder: str | None = None
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """Read the settings.
-
-        Raises
-        ------
-        ConfigurationError
-            For an unknown mode, or a server that this version cannot use.
-        """
-        found = os.environ if environment is None else environment
-        for name in ("SOMA_REDIS_URL", "SOMA_QDRANT_URL", "SOMA_QDRANT_PATH"):
-            if found.get(name):
-                raise ConfigurationError(
-                    f"{name} is set, and this version has no adapter for it",
-                    f"unset {name} to use the embedded store",
-                )
-        return cls(
-            mode=as_mode(found.get("SOMA_MODE") or MemoryMode.DEVELOPMENT),
-            path=Path(found.get("SOMA_PATH") or DEFAULT_PATH),
-            namespace=found.get("SOMA_NAMESPACE") or "default",
-            embedder=found.get("SOMA_EMBEDDER") or None,
-        )
-
-
-def as_mode(mode: str) -> MemoryMode:
-    """Return a mode by its name, or raise `ConfigurationError` naming those there are."""
-    try:
-        return MemoryMode(mode)
-    except ValueError:
-        known = ", ".join(m for m in MemoryMode if m is not MemoryMode.LEGACY_COMPAT)
-        raise ConfigurationError(f"the mode {mode!r} is unknown", f"set SOMA_MODE to one of {known}") from None
 
 
 def create_memory(
@@ -131,19 +65,30 @@ def create_memory(
     settings = Settings.from_environment() if settings is None else settings
     mode = settings.mode if mode is None else as_mode(mode)
     if mode is MemoryMode.DEVELOPMENT:
-        return open(settings.path, namespace=settings.namespace, embedder=settings.embedder, is_read_only=is_read_only)
+        return _development(settings, is_read_only)
     if mode is MemoryMode.TEST:
-        ticks, numbers = itertools.count(), itertools.count()
-        return _memory(
-            SqliteStorage(None, is_read_only=is_read_only),
-            settings.namespace,
-            settings.embedder,
-            dimension=3,
-            clock=lambda: float(next(ticks)),
-            new_id=lambda: uuid5(TEST_IDS, str(next(numbers))),
-        )
+        return _test(settings, is_read_only)
     raise ConfigurationError(
         f"the mode {mode.value} is not served by this version", "use DEVELOPMENT, or a version that serves it"
+    )
+
+
+def _development(settings: Settings, is_read_only: bool) -> Memory:
+    for name in ("SOMA_REDIS_URL", "SOMA_QDRANT_URL", "SOMA_QDRANT_PATH"):
+        if settings.shown()[name] != "unset":
+            raise ConfigurationError(f"{name} is set, and this version has no adapter for it", f"unset {name}")
+    storage = SqliteStorage(settings.path.expanduser(), is_read_only=is_read_only)
+    return _memory(storage, settings.namespace, settings.embedder, clock=time.time, new_id=uuid4)
+
+
+def _test(settings: Settings, is_read_only: bool) -> Memory:
+    ticks, numbers = itertools.count(), itertools.count()
+    return _memory(
+        SqliteStorage(None, is_read_only=is_read_only),
+        settings.namespace,
+        settings.embedder,
+        clock=lambda: float(next(ticks)),
+        new_id=lambda: uuid5(TEST_IDS, str(next(numbers))),
     )
 
 
@@ -166,7 +111,7 @@ def open(  # noqa: A001 - soma.open is the name that users type
         The namespace to work in; the first write registers it.
     embedder : Embedder or str, optional
         ``"hashing"``, ``"static"`` or an embedder; by default what the store was made with, ``"hashing"`` for a
-        new one. With another embedder than before, vectors are made again.
+        new one.
     dimension : int
         Dimension of the coordinates of a new namespace.
     is_read_only : bool
@@ -184,7 +129,8 @@ def open(  # noqa: A001 - soma.open is the name that users type
     StoreError
         If the path cannot hold a store, or holds something else.
     ConfigurationError
-        For an unknown embedder, or one that is not installed.
+        For an unknown embedder, one that is not installed, or another than the one that made the store's vectors:
+        `reembed` makes them again.
 
     Examples
     --------
@@ -195,51 +141,129 @@ def open(  # noqa: A001 - soma.open is the name that users type
     ('ci',)
     """
     storage = SqliteStorage(Path(path).expanduser(), is_read_only=is_read_only)
+    return _memory(storage, namespace, embedder, dimension=dimension, clock=clock, new_id=uuid4)
+
+
+def reembed(
+    path: str | os.PathLike[str],
+    embedder: Embedder | str,
+    *,
+    batch: int = 256,
+    progress: Callable[[int, int], None] | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Reembedded:
+    """Make the vectors of an embedded store again by another embedder, and make that one the store's own.
+
+    Parameters
+    ----------
+    path : str or path
+        The folder that holds the store; nobody should be writing to it.
+    embedder : Embedder or str
+        As for `open`.
+    batch : int
+        Texts in a transaction, >= 1. Broken off, the work goes on where it stopped at the next call.
+    progress : callable, optional
+        Called after each batch with the number of vectors there are, and the number there will be.
+    clock : callable
+        Returns the time, POSIX seconds.
+
+    Returns
+    -------
+    Reembedded
+        The revisions before and after, and how many vectors were made.
+
+    Raises
+    ------
+    StoreError
+        If the path holds no store.
+    ConfigurationError
+        For an unknown embedder, or one that is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from soma.embedding import HashingEmbedder
+    >>> folder = tempfile.mkdtemp()
+    >>> with open(folder) as memory:
+    ...     _ = memory.remember("Ada fixed the flaky clock test")
+    >>> done = reembed(folder, HashingEmbedder(dimension=64))
+    >>> done.after, done.n_made
+    ('hashing-v1-d64', 1)
+    """
+    SqliteStorage(Path(path).expanduser(), is_read_only=True).close()  # it must be there already
+    storage = SqliteStorage(Path(path).expanduser())
     try:
-        return _memory(storage, namespace, embedder, dimension=dimension, clock=clock, new_id=uuid4)
+        chosen, name = _built(embedder)
+        return reembed_storage(storage, chosen, name=name, clock=clock, new_id=uuid4, batch=batch, progress=progress)
+    finally:
+        storage.close()
+
+
+def _memory(
+    storage: Storage,
+    namespace: str,
+    embedder: Embedder | str | None,
+    *,
+    dimension: int = 3,
+    make_index: Callable[[Embedder], VectorIndex] = lambda embedder: ExactIndex(embedder.dimension),
+    clock: Callable[[], float],
+    new_id: Callable[[], UUID],
+) -> Memory:
+    """Return the memory of a storage, which it closes if that cannot be."""
+    try:
+        chosen, name = _embedder(storage, embedder)
+        if not storage.is_read_only and storage.setting("embedder") != chosen.revision:
+            with storage.writing():
+                storage.set_setting("embedder", chosen.revision)
+                storage.set_setting("embedder_name", name)
+        registration = Namespace(
+            namespace,
+            dimension,
+            frame=Frame((-1.0,) * dimension, (1.0,) * dimension),
+            projector=Projector(seed=0, embedding_dimension=chosen.dimension),
+        )
+        index = make_index(chosen)
+        return Memory(EmbeddedStore(storage, registration, chosen, index, clock=clock, new_id=new_id))
     except BaseException:
         storage.close()
         raise
 
 
-def _memory(
-    storage: SqliteStorage,
-    namespace: str,
-    embedder: Embedder | str | None,
-    *,
-    dimension: int,
-    clock: Callable[[], float],
-    new_id: Callable[[], UUID],
-) -> Memory:
-    chosen = _embedder(embedder, storage.setting("embedder"))
-    registration = Namespace(
-        namespace,
-        dimension,
-        frame=Frame((-1.0,) * dimension, (1.0,) * dimension),
-        projector=Projector(seed=0, embedding_dimension=chosen.dimension),
-    )
-    if not storage.is_read_only and storage.setting("embedder") != chosen.revision:
-        with storage.writing():
-            storage.set_setting("embedder", chosen.revision)
-    index = ExactIndex(chosen.dimension)
-    return Memory(EmbeddedStore(storage, registration, chosen, index, clock=clock, new_id=new_id))
+def _embedder(storage: Storage, asked: Embedder | str | None) -> tuple[Embedder, str]:
+    """Return the embedder of a storage with the name that builds it; the one asked for must be it.
 
-
-def _embedder(asked: Embedder | str | None, revision: str | None) -> Embedder:
-    """Return the embedder asked for; without one, that of the store (by its revision), or hashing for a new one."""
-    if asked is not None and not isinstance(asked, str):
-        return asked
-    if asked == "static":
-        return StaticEmbedder()
-    hashing = HashingEmbedder()
-    if asked == "hashing" or (asked is None and revision in (None, hashing.revision)):
-        return hashing
+    An empty storage takes the one asked for, or hashing.
+    """
+    with storage.reading():
+        revision = storage.setting("embedder") if storage.log.head() else None
+        known_as = storage.setting("embedder_name")
+    if revision is None:
+        return _built("hashing" if asked is None else asked)
     if asked is not None:
-        raise ConfigurationError(f"the embedder {asked!r} is unknown", 'choose "hashing" or "static"')
-    static = StaticEmbedder()  # says how to install it, where it is missing
-    if static.revision == revision:
-        return static
+        chosen, name = _built(asked)
+        if revision != chosen.revision:
+            raise ConfigurationError(
+                f"the store's vectors were made by {revision}, and {chosen.revision} is asked for",
+                f"open it without naming an embedder, or make them again: soma reembed --embedder {name}",
+            )
+        return chosen, name
+    name = known_as or revision.partition("-")[0]
+    if name in NAMES:
+        chosen, _ = _built(name)
+        if chosen.revision == revision:
+            return chosen, name
     raise ConfigurationError(
-        f"the store was made with the embedder {revision}, which is not at hand",
-        "open it with that embedder, or name another one to make its vectors again",
+        f"the store's vectors were made by {revision}, which is not at hand",
+        "open it from Python with that embedder, or make the vectors again: soma reembed --embedder hashing",
     )
+
+
+def _built(asked: Embedder | str) -> tuple[Embedder, str]:
+    """Return an embedder, and the name that it is known by."""
+    if not isinstance(asked, str):
+        return asked, "static" if isinstance(asked, StaticEmbedder) else asked.name
+    if asked == "static":
+        return StaticEmbedder(), asked
+    if asked == "hashing":
+        return HashingEmbedder(), asked
+    raise ConfigurationError(f"the embedder {asked!r} is unknown", f"choose one of {', '.join(NAMES)}")

@@ -123,21 +123,6 @@ def test_a_reopened_memory_is_what_it_was(tmp_path: Path) -> None:
         assert memory.recall("note 7", now=2e9).hits == hits
 
 
-def test_another_embedder_makes_the_vectors_again(tmp_path: Path) -> None:
-    from soma.embedding import HashingEmbedder
-
-    with soma.open(tmp_path) as memory:
-        memory.remember("the clock is slow")
-    with soma.open(tmp_path, embedder=HashingEmbedder(dimension=64)) as memory:
-        assert memory.recall("clock")[0].record.text == "the clock is slow"
-        with pytest.raises(SomaError, match="open the store with the embedder"):
-            memory.remember("a text without a coordinate")
-    with pytest.raises(SomaError, match="which is not at hand"):
-        soma.open(tmp_path)
-    with soma.open(tmp_path, embedder="hashing") as memory:
-        assert len(memory.recall("clock")) == 1
-
-
 @pytest.mark.parametrize(
     "write",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.metadata
 import importlib.util
 import os
@@ -18,6 +19,7 @@ from soma.cli.options import as_json, print_json
 from soma.errors import SomaError
 from soma.factory import Settings
 from soma.factory import open as open_store
+from soma.settings import VARIABLES
 from soma.stores.sqlite import ENGINE
 
 __all__ = ["doctor"]
@@ -81,12 +83,13 @@ def _extras() -> list[Finding]:
 
 def _configured() -> list[Finding]:
     names = sorted(name for name in os.environ if name.startswith("SOMA_"))
-    findings = [Finding("environment", True, ", ".join(names) or "no SOMA_ variable is set")]
+    findings = [Finding("environment", True, ", ".join(names) or "no SOMA_ variable is set"), *_misspelt(names)]
     try:
         settings = Settings.from_environment()
     except SomaError as error:
         return [*findings, Finding("settings", False, str(error))]
-    findings.append(Finding("mode", True, settings.mode.value))
+    set_here = [f"{name}={value}" for name, value in settings.shown().items() if name in names]
+    findings.append(Finding("settings", True, ", ".join(set_here) or "the defaults"))
     try:
         with open_store(settings.path, namespace=settings.namespace, is_read_only=True) as memory:
             counts: dict[str, Any] = memory.stats()
@@ -95,6 +98,15 @@ def _configured() -> list[Finding]:
         is_absent = not settings.path.expanduser().exists()
         return [*findings, Finding("store", is_absent, "not made yet" if is_absent else str(error))]
     return [*findings, Finding("store", True, detail)]
+
+
+def _misspelt(names: list[str]) -> list[Finding]:
+    known = [variable.name for variable in VARIABLES]
+    findings = []
+    for name in set(names) - set(known):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+        findings += [Finding("environment", False, f"{name} is not read: did you mean {one}?") for one in near]
+    return findings
 
 
 def _version(package: str) -> str | None:

@@ -156,7 +156,13 @@ def history(entries: Iterable[tuple[int, Event]], namespace: Namespace, id: UUID
 
 
 def versions(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Return the changes that wrote or deleted the record: recalls and links left out."""
+    """Return the changes that wrote or deleted the record: recalls and links left out.
+
+    Parameters
+    ----------
+    changes : iterable of Change
+        A `history`.
+    """
     written = (EffectKind.CREATED, EffectKind.REPLACED, EffectKind.DELETED)
     return tuple(change for change in changes if change.effect.kind in written)
 

@@ -106,6 +106,10 @@ class VectorCache(Protocol):
         """Keep vectors."""
         ...
 
+    def keep_only(self, revision: str) -> None:
+        """Drop the vectors of every other revision."""
+        ...
+
     def drop_unused(self, keys: Iterable[bytes]) -> None:
         """Drop the vectors of ``keys``, of every revision, that no live memory refers to."""
         ...

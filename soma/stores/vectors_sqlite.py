@@ -48,6 +48,10 @@ class SqliteVectorCache:
             [(revision, key, vector.astype("<f4").tobytes()) for key, vector in vectors.items()],
         )
 
+    def keep_only(self, revision: str) -> None:
+        """Drop the vectors of every other revision."""
+        self._connection.execute("DELETE FROM vectors WHERE revision <> ?", (revision,))
+
     def drop_unused(self, keys: Iterable[bytes]) -> None:
         """Drop the vectors of ``keys``, of every revision, that no live memory refers to."""
         self._connection.executemany(
