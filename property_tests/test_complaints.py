@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-import json
 import os
 import re
 import subprocess
@@ -175,22 +174,6 @@ def test_a_plain_installation_is_small() -> None:
 
     visit("soma-fractal-memory")
     assert len(found) <= 8, sorted(found)
-
-
-def test_a_measurement_can_be_repeated(tmp_path: Path) -> None:
-    """The same seed gives the same figures: nothing is claimed that the reader cannot run again."""
-    rows = ["card_id,review_rating,review_time"]
-    for card in range(40):
-        days = [sum(range(1, 2 + n)) * (1 + card % 3) for n in range(8)]
-        rows += [f"{card},{1 + (card + n) % 4},{1_700_000_000 + day * 86_400}" for n, day in enumerate(days)]
-    (tmp_path / "reviews.csv").write_text("\n".join(rows))
-    command = "from soma.cli import main; main()"
-    once, again = (
-        alone(command, "bench", "decay", "--data", tmp_path / "reviews.csv", "--seed", 3, "--json") for _ in range(2)
-    )
-    assert once.returncode == 0, once.stderr
-    assert json.loads(once.stdout)
-    assert once.stdout == again.stdout
 
 
 def test_it_runs_inside_an_event_loop(tmp_path: Path) -> None:
