@@ -12,12 +12,13 @@ from uuid import UUID, uuid4, uuid5
 
 from soma.embedded import EmbeddedStore
 from soma.embedding import Embedder, HashingEmbedder, StaticEmbedder
-from soma.errors import ConfigurationError
+from soma.errors import ConfigurationError, StoreError
 from soma.math.coordinates import Frame
 from soma.memory import Memory
 from soma.reembedding import Reembedded, reembed_storage
 from soma.settings import MemoryMode, Settings, as_mode
 from soma.state.namespace import Namespace, Projector
+from soma.stores.redis_storage import RedisStorage
 from soma.stores.sqlite import SqliteStorage
 from soma.stores.vectors_memory import ExactIndex
 
@@ -47,8 +48,9 @@ def create_memory(
     Returns
     -------
     Memory
-        ``DEVELOPMENT``: the embedded durable store at ``settings.path``. ``TEST``: a store in the process's memory
-        whose clock and ids are deterministic: the clock starts at 0 and advances a second at each reading.
+        ``DEVELOPMENT``: the durable store at ``settings.path``, or in Redis where ``settings.redis_url`` names one.
+        ``TEST``: a store in fakeredis, in the process's memory, whose clock and ids are deterministic: the clock
+        starts at 0 and advances a second at each reading.
 
     Raises
     ------
@@ -67,24 +69,36 @@ def create_memory(
     if mode is MemoryMode.DEVELOPMENT:
         return _development(settings, is_read_only)
     if mode is MemoryMode.TEST:
-        return _test(settings, is_read_only)
+        if is_read_only:
+            raise StoreError("a store in the process's own memory begins empty: open it for writing")
+        return _test(settings)
     raise ConfigurationError(
         f"the mode {mode.value} is not served by this version", "use DEVELOPMENT, or a version that serves it"
     )
 
 
 def _development(settings: Settings, is_read_only: bool) -> Memory:
-    for name in ("SOMA_REDIS_URL", "SOMA_QDRANT_URL", "SOMA_QDRANT_PATH"):
+    for name in ("SOMA_QDRANT_URL", "SOMA_QDRANT_PATH"):
         if settings.shown()[name] != "unset":
             raise ConfigurationError(f"{name} is set, and this version has no adapter for it", f"unset {name}")
-    storage = SqliteStorage(settings.path.expanduser(), is_read_only=is_read_only)
+    storage: Storage
+    if settings.redis_url is None:
+        storage = SqliteStorage(settings.path.expanduser(), is_read_only=is_read_only)
+    else:
+        storage = RedisStorage.from_url(settings.redis_url, settings.redis_name, is_read_only=is_read_only)
     return _memory(storage, settings.namespace, settings.embedder, clock=time.time, new_id=uuid4)
 
 
-def _test(settings: Settings, is_read_only: bool) -> Memory:
+def _test(settings: Settings) -> Memory:
+    try:
+        from fakeredis import FakeRedis  # noqa: PLC0415 - loaded in this mode alone
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "the mode TEST needs the package fakeredis", 'pip install "soma-fractal-memory[testing]"'
+        ) from None
     ticks, numbers = itertools.count(), itertools.count()
     return _memory(
-        SqliteStorage(None, is_read_only=is_read_only),
+        RedisStorage(FakeRedis(host=str(uuid4()))),  # a server of its own
         settings.namespace,
         settings.embedder,
         clock=lambda: float(next(ticks)),

@@ -227,6 +227,13 @@ class SqliteStorage:
         """Keep a setting."""
         self._connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
 
+    def is_used(self, vector_key: bytes) -> bool:
+        """Whether a live memory refers to a vector."""
+        row = self._connection.execute(
+            "SELECT 1 FROM memories WHERE vector_key = ? AND is_live LIMIT 1", (vector_key,)
+        ).fetchone()
+        return row is not None
+
     def close(self) -> None:
         """Release the file; closing twice is allowed."""
         with self._lock:
