@@ -8,13 +8,15 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import fakeredis
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from property_tests.stores.conftest import RedisServer
 from soma import DAY, MemoryRecord, MinimalSoma, Query, apply, decay, fold, state_hash
 from soma import policy as p
 from soma.embedded import EmbeddedStore
@@ -32,6 +34,8 @@ from soma.state.events import (
     NamespaceRegistered,
 )
 from soma.state.namespace import Namespace
+from soma.stores.protocols import Storage
+from soma.stores.redis_storage import RedisStorage
 from soma.stores.sqlite import SqliteStorage
 from soma.stores.vectors_memory import ExactIndex
 
@@ -75,9 +79,13 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
     def new_id(self) -> UUID:
         return UUID(int=next(self.numbers))
 
+    def storage(self) -> Storage:
+        """Open what every memory of this run shares."""
+        return SqliteStorage(self.folder)
+
     def open(self) -> Memory:
         registration = Namespace("lab", dimension=2)
-        storage = SqliteStorage(self.folder)
+        storage = self.storage()
         index = ExactIndex(EMBEDDER.dimension)
         store = EmbeddedStore(storage, registration, EMBEDDER, index, clock=lambda: self.now_s, new_id=self.new_id)
         return Memory(store)
@@ -306,6 +314,36 @@ TestMemoryEqualsMinimalSoma = MemoryEqualsMinimalSoma.TestCase
 TestMemoryEqualsMinimalSoma.settings = settings(
     max_examples=max(10, settings().max_examples // 3), stateful_step_count=30, deadline=None
 )
+
+
+class OnFakeRedis(MemoryEqualsMinimalSoma):
+    """The same over fakeredis, as the mode TEST has it."""
+
+    def __init__(self) -> None:
+        self.server = fakeredis.FakeServer()
+        super().__init__()
+
+    def storage(self) -> Storage:
+        return RedisStorage(fakeredis.FakeRedis(server=self.server))
+
+
+TestOnFakeRedis = OnFakeRedis.TestCase
+TestOnFakeRedis.settings = settings(
+    max_examples=max(5, settings().max_examples // 10), stateful_step_count=30, deadline=None
+)
+
+
+def test_a_memory_on_a_real_redis_equals_minimal_soma(redis_server: RedisServer) -> None:
+    class OnRedis(MemoryEqualsMinimalSoma):
+        def __init__(self) -> None:
+            self.name = f"oracle-{uuid4()}"
+            super().__init__()
+
+        def storage(self) -> Storage:
+            return RedisStorage.from_url(redis_server.url, self.name)
+
+    limits = settings(max_examples=max(5, settings().max_examples // 10), stateful_step_count=30, deadline=None)
+    run_state_machine_as_test(OnRedis, settings=limits)
 
 
 def test_the_machine_convicts_a_store_that_loses_a_write() -> None:

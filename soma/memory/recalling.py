@@ -80,7 +80,7 @@ class Recalling(Travelling):
             The time that ages are counted to; the clock's by default. The memories are those of today.
         as_of : float, aware datetime, str or Position, optional
             Travel in time: the memories are those of that instant, and so is ``now``. With a `soma.Position` they are
-            those that the log held there, and ``now`` is the time of its last event, unless it is given.
+            those that the log held there, and ``now`` is the latest time of its events, unless it is given.
         state : MinimalSoma, optional
             What if: the memories are those of this state, such as a fold of `as_of` and other events.
         reinforce : bool
