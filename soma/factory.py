@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4, uuid5
 
 from soma.embedded import EmbeddedStore
-from soma.embedding import Embedder, HashingEmbedder, StaticEmbedder
+from soma.embedding import Embedder, OnnxEmbedder, StaticEmbedder
+from soma.embedding.by_name import NAMES, embedder_of
 from soma.errors import ConfigurationError, StoreError
 from soma.math.coordinates import Frame
 from soma.memory import Memory
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryMode", "Reembedded", "Settings", "create_memory", "open", "reembed"]
 
-NAMES: Final = ("hashing", "static")
 TEST_IDS: Final = UUID("7b0f7c2e-4a7f-5d0a-9f57-2f3f6c1f0e11")
 
 
@@ -124,8 +124,8 @@ def open(  # noqa: A001 - soma.open is the name that users type
     namespace : str
         The namespace to work in; the first write registers it.
     embedder : Embedder or str, optional
-        ``"hashing"``, ``"static"`` or an embedder; by default what the store was made with, ``"hashing"`` for a
-        new one.
+        A name (`soma.embedding.by_name.embedder_of`) or an embedder; by default what the store was made with,
+        ``"hashing"`` for a new one.
     dimension : int
         Dimension of the coordinates of a new namespace.
     is_read_only : bool
@@ -262,7 +262,7 @@ def _embedder(storage: Storage, asked: Embedder | str | None) -> tuple[Embedder,
             )
         return chosen, name
     name = known_as or revision.partition("-")[0]
-    if name in NAMES:
+    if name in NAMES or Path(name).is_absolute():
         chosen, _ = _built(name)
         if chosen.revision == revision:
             return chosen, name
@@ -274,10 +274,6 @@ def _embedder(storage: Storage, asked: Embedder | str | None) -> tuple[Embedder,
 
 def _built(asked: Embedder | str) -> tuple[Embedder, str]:
     """Return an embedder, and the name that it is known by."""
-    if not isinstance(asked, str):
-        return asked, "static" if isinstance(asked, StaticEmbedder) else asked.name
-    if asked == "static":
-        return StaticEmbedder(), asked
-    if asked == "hashing":
-        return HashingEmbedder(), asked
-    raise ConfigurationError(f"the embedder {asked!r} is unknown", f"choose one of {', '.join(NAMES)}")
+    if isinstance(asked, str):
+        return embedder_of(asked), asked if asked in NAMES else str(Path(asked).expanduser().resolve())
+    return asked, {StaticEmbedder: "static", OnnxEmbedder: "minilm"}.get(type(asked), asked.name)

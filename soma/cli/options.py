@@ -25,7 +25,7 @@ as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON inste
 def store_options(command: Command) -> Command:
     """Add the options that say which store and namespace a command works on."""
     for option in (
-        click.option("--embedder", help="hashing or static; by default what the store was made with."),
+        click.option("--embedder", help="hashing, static, minilm or a folder; by default the store's."),
         click.option("--namespace", "-n", help="The namespace.  [default: SOMA_NAMESPACE, or default]"),
         click.option(
             "--path",

@@ -15,7 +15,7 @@ __all__ = ["reembed"]
 
 
 @click.command()
-@click.option("--embedder", required=True, help="What makes the new vectors, such as hashing or static.")
+@click.option("--embedder", required=True, help="What makes the new vectors: hashing, static, minilm or a folder.")
 @click.option("--batch", type=click.IntRange(min=1), default=256, show_default=True, help="Texts in a transaction.")
 @click.option(
     "--path",

@@ -1,14 +1,16 @@
-"""Texts to vectors: hashing, which needs nothing, and a static table of meanings (extra ``embed``).
+"""Texts to vectors: hashing, which needs nothing, a static table, a transformer in ONNX form, a function of yours.
 
-Which of them is used is the caller's word, never this folder's: `StaticEmbedder` raises ConfigurationError
-where the extra is missing, and a caller that then takes `HashingEmbedder` says so.
+Which of them is used is the caller's word, never this folder's: an embedder whose extra is missing raises
+ConfigurationError, and a caller that then takes `HashingEmbedder` says so.
 """
 
 from __future__ import annotations
 
+from soma.embedding.function import FunctionEmbedder
 from soma.embedding.hashing import HashingEmbedder
+from soma.embedding.onnx import OnnxEmbedder
 from soma.embedding.protocol import Embedder
 from soma.embedding.records import record_vectors
 from soma.embedding.static import StaticEmbedder
 
-__all__ = ["Embedder", "HashingEmbedder", "StaticEmbedder", "record_vectors"]
+__all__ = ["Embedder", "FunctionEmbedder", "HashingEmbedder", "OnnxEmbedder", "StaticEmbedder", "record_vectors"]
