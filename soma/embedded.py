@@ -12,7 +12,14 @@ import numpy as np
 from soma.embedding import record_vectors
 from soma.errors import ConfigurationError, InvalidParameterError, NotFoundError, StoreError
 from soma.math import projection
-from soma.state.events import Event, MemoryCreated, MemoryLinked, MemoryUnlinked, NamespaceRegistered
+from soma.state.events import (
+    Event,
+    MemoryCreated,
+    MemoryLinked,
+    MemoryUnlinked,
+    MemoryUpdated,
+    NamespaceRegistered,
+)
 from soma.state.namespace import Namespace
 from soma.state.query import Filter, Query
 from soma.state.recall import Recall, collect, rank
@@ -182,6 +189,33 @@ class EmbeddedStore:
             self.storage.vectors.drop_unused(stale)
         self._catch_up()
         return effects
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Append events as they are, registration and all, and take their effects in one transaction.
+
+        Raises
+        ------
+        SomaError
+            For an event that has no effect on what the store holds; nothing is stored.
+        """
+        stale: set[bytes] = set()
+        made: dict[UUID, MemoryRecord] = {}
+        with self.storage.writing():
+            self._refuse_other_vectors()
+            for event in events:
+                if isinstance(event, NamespaceRegistered):
+                    self.storage.log.append(event)
+                    self.storage.records.register(event.registration)
+                    self.registration = event.registration
+                    continue
+                _, replaced = take(self.storage, self.registration, event)
+                if replaced is not None:
+                    stale.add(vector_key(replaced))
+                if isinstance(event, MemoryCreated | MemoryUpdated):
+                    made[event.record.id] = event.record
+            self.storage.vectors.put(self.embedder.revision, self._vectors_by_key(list(made.values())))
+            self.storage.vectors.drop_unused(stale)
+        self._catch_up()
 
     def _refuse_other_vectors(self) -> None:
         """Raise if the store's vectors were made again by another embedder since it was opened."""

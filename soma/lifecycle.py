@@ -1,20 +1,25 @@
-"""What happens to memories after they were stored: strengthened, swept away, consolidated; each in one transaction."""
+"""What happens to memories once they are stored: recalled, pinned, swept away, consolidated; one transaction each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from soma.embedded import EmbeddedStore
+from soma.errors import InvalidParameterError
 from soma.state.consolidation import Scales, consolidate
-from soma.state.events import Event, MemoryCreated, MemoryDeleted, MemoryRecalled
+from soma.state.events import Event, MemoryCreated, MemoryDeleted, MemoryRecalled, MemoryUpdated
+from soma.state.forecast import best_scores
 from soma.state.instant import to_iso
 from soma.state.record import MemoryRecord
 from soma.state.stored import StoredMemory
 
-__all__ = ["Consolidation", "reinforce", "run_consolidation", "sweep"]
+if TYPE_CHECKING:
+    from soma.math.policy import Policy
+
+__all__ = ["Consolidation", "delete_all", "evict", "reinforce", "run_consolidation", "set_pinned", "sweep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,31 +93,111 @@ def reinforce(store: EmbeddedStore, ids: Sequence[UUID]) -> None:
     store.commit(events)
 
 
-def sweep(store: EmbeddedStore) -> list[UUID]:
+def sweep(store: EmbeddedStore, *, is_dry_run: bool = False) -> list[UUID]:
     """Delete the memories whose ``expires_at`` has passed, and return their ids.
 
     Parameters
     ----------
     store : EmbeddedStore
         Where the memories are.
+    is_dry_run : bool
+        Say which, and delete nothing.
     """
-    now_s, cause_id = store.clock(), store.new_id()
+    now_s = store.clock()
+    return _delete(store, lambda: store.storage.records.expired(store.namespace, now_s), now_s, "expired", is_dry_run)
+
+
+def evict(store: EmbeddedStore, budget: int, policy: Policy, *, is_dry_run: bool) -> list[UUID]:
+    """Delete the memories of least worth until ``budget`` are left, and return their ids, the least first.
+
+    Parameters
+    ----------
+    store : EmbeddedStore
+        Where the memories are.
+    budget : int
+        How many may stay, >= 0. Those that are pinned stay in any case, and count.
+    policy : Policy
+        A memory's worth is its best possible score (`soma.state.forecast.best_scores`); of equals the older goes.
+    is_dry_run : bool
+        Say which, and delete nothing.
+    """
+    if type(budget) is not int or budget < 0:
+        raise InvalidParameterError("budget", budget, "must be an integer >= 0")
+    now_s = store.clock()
+
+    def least() -> list[UUID]:
+        live = store.storage.records.live(store.namespace)
+        free = [memory for memory in live if not memory.record.pinned]
+        worth = best_scores(free, policy, store.registration, now_s).tolist()
+        order = sorted(
+            zip(worth, free, strict=True), key=lambda pair: (pair[0], pair[1].record.timestamp, pair[1].record.id)
+        )
+        return [memory.record.id for _, memory in order[: max(0, len(live) - budget)]]
+
+    return _delete(store, least, now_s, "evicted", is_dry_run)
+
+
+def delete_all(store: EmbeddedStore, *, is_dry_run: bool) -> list[UUID]:
+    """Delete every live memory of a store's namespace, pinned ones too, and return their ids, ordered.
+
+    Parameters
+    ----------
+    store : EmbeddedStore
+        Where the memories are.
+    is_dry_run : bool
+        Say which, and delete nothing.
+    """
+
+    def everything() -> list[UUID]:
+        return [memory.record.id for memory in store.storage.records.live(store.namespace)]
+
+    return _delete(store, everything, store.clock(), "namespace deleted", is_dry_run)
+
+
+def _delete(
+    store: EmbeddedStore, choose: Callable[[], list[UUID]], now_s: float, reason: str, is_dry_run: bool
+) -> list[UUID]:
+    """Delete what is chosen inside the transaction, for one cause."""
     gone: list[UUID] = []
+    if is_dry_run:
+        with store.storage.reading():
+            return choose()
+    cause_id = store.new_id()
 
     def events() -> Iterator[Event]:
-        gone.extend(store.storage.records.expired(store.namespace, now_s))
+        gone.extend(choose())
         for id in gone:
             yield MemoryDeleted(
-                event_id=store.new_id(),
-                at_s=now_s,
-                cause_id=cause_id,
-                namespace=store.namespace,
-                id=id,
-                reason="expired",
+                event_id=store.new_id(), at_s=now_s, cause_id=cause_id, namespace=store.namespace, id=id, reason=reason
             )
 
     store.commit(events)
     return gone
+
+
+def set_pinned(store: EmbeddedStore, id: UUID, is_pinned: bool) -> MemoryRecord:
+    """Pin a memory, or let it go, and return its record; one that is so already is left as it is.
+
+    Parameters
+    ----------
+    store : EmbeddedStore
+        Where the memory is.
+    id : UUID
+        The memory.
+    is_pinned : bool
+        Whether nothing shall evict, consolidate or expire it. Pinning takes its ``expires_at`` away.
+    """
+    made: list[MemoryRecord] = []
+
+    def events() -> Iterator[Event]:
+        record = store.live([id])[0].record
+        made.append(record)
+        if record.pinned != is_pinned:
+            made[0] = replace(record, pinned=is_pinned, expires_at=None if is_pinned else record.expires_at)
+            yield MemoryUpdated(event_id=store.new_id(), at_s=store.clock(), record=made[0])
+
+    store.commit(events)
+    return made[0]
 
 
 def run_consolidation(

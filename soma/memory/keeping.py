@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from soma import lifecycle
+from soma.archive import Archive, archive_of, restore_archive
 from soma.errors import InvalidParameterError
 from soma.lifecycle import Consolidation
+from soma.math import policy as policies
+from soma.math.units import YEAR
 from soma.memory.base import MemoryBase
 from soma.state.consolidation import Scales
+from soma.state.fields import as_uuid
+from soma.state.forecast import Forecast, forecast
 from soma.state.instant import Instant, to_seconds
 from soma.state.record import MemoryRecord
+
+if TYPE_CHECKING:
+    from soma.math.policy import Policy
 
 __all__ = ["Keeping"]
 
@@ -19,9 +28,111 @@ __all__ = ["Keeping"]
 class Keeping(MemoryBase):
     """Verbs of forgetting by rule."""
 
-    def forget_expired(self) -> list[UUID]:
-        """Delete the memories whose ``expires_at`` has passed, and return their ids."""
-        return lifecycle.sweep(self._store)
+    def pin(self, id: UUID | str) -> MemoryRecord:
+        """Keep one memory from being evicted, consolidated or expired, and return its record.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such live memory.
+        """
+        return lifecycle.set_pinned(self._store, as_uuid("id", id), True)
+
+    def unpin(self, id: UUID | str) -> MemoryRecord:
+        """Undo `pin`, and return the record; raises as it does."""
+        return lifecycle.set_pinned(self._store, as_uuid("id", id), False)
+
+    def forecast(
+        self, threshold: float = 0.05, *, policy: Policy | None = None, horizon: Instant | None = None
+    ) -> Forecast:
+        """Return which memories will fall under a threshold, and when, if nothing is recalled meanwhile.
+
+        Parameters
+        ----------
+        threshold : float
+            The score, for the query that fits a memory best.
+        policy : Policy, optional
+            One that never rises with time; `soma.math.policy.default` without one.
+        horizon : float, aware datetime or str, optional
+            Until when; a year from now by default.
+
+        Returns
+        -------
+        Forecast
+            The falls by their time; pinned memories never fall, those that expire do then.
+
+        Raises
+        ------
+        InvalidParameterError
+            For a horizon in the past, or a policy that needs more of a query than that it fits.
+        """
+        now_s = self._store.clock()
+        until_s = now_s + YEAR if horizon is None else to_seconds("horizon", horizon)
+        with self._store.storage.reading():
+            memories = self._store.storage.records.live(self.namespace)
+        scored = policies.or_default(policy)
+        return forecast(memories, scored, self.registration, threshold=threshold, now_s=now_s, horizon_s=until_s)
+
+    def forget_expired(self, *, dry_run: bool = False) -> list[UUID]:
+        """Delete the memories whose ``expires_at`` has passed, and return their ids; a dry run deletes nothing."""
+        return lifecycle.sweep(self._store, is_dry_run=dry_run)
+
+    def evict(self, budget: int, *, policy: Policy | None = None, dry_run: bool = False) -> list[UUID]:
+        """Delete the memories of least worth until ``budget`` are left, and return their ids, the least first.
+
+        Parameters
+        ----------
+        budget : int
+            How many may stay, >= 0; those that are pinned stay in any case.
+        policy : Policy, optional
+            Worth is the score for the query that fits a memory best; `soma.math.policy.default` without one.
+        dry_run : bool
+            Say which, and delete nothing.
+
+        Raises
+        ------
+        InvalidParameterError
+            For a budget below 0, or a policy that needs more of a query than that it fits.
+        """
+        return lifecycle.evict(self._store, budget, policies.or_default(policy), is_dry_run=dry_run)
+
+    def delete_namespace(self, name: str, *, dry_run: bool = False) -> list[UUID]:
+        """Delete every memory of this namespace, and of no other; the log keeps what they were.
+
+        Parameters
+        ----------
+        name : str
+            The name of this namespace, written out: whoever deletes it must mean it.
+        dry_run : bool
+            Say which, and delete nothing.
+
+        Returns
+        -------
+        list of UUID
+            The memories.
+
+        Raises
+        ------
+        InvalidParameterError
+            For any other name.
+        """
+        if name != self.namespace:
+            raise InvalidParameterError("name", name, f"must be the name of this namespace, {self.namespace!r}")
+        return lifecycle.delete_all(self._store, is_dry_run=dry_run)
+
+    def archive(self) -> Archive:
+        """Return the whole log of this namespace, to be written to a file: `Archive.to_bytes`.
+
+        Raises
+        ------
+        StoreError
+            If nothing was ever stored in the namespace.
+        """
+        return archive_of(self._store)
+
+    def restore_archive(self, archive: Archive, *, progress: Callable[[int, int], None] | None = None) -> int:
+        """Append the events of an archive, and return how many were new; see `soma.archive.restore_archive`."""
+        return restore_archive(self._store, archive, progress=progress)
 
     def consolidate(
         self,
