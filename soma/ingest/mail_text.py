@@ -13,7 +13,8 @@ __all__ = ["body_text", "clean", "html_text"]
 
 _UNSEEN: Final = frozenset({"head", "script", "style", "template", "title"})
 _BREAKS: Final = frozenset(
-    "address article aside blockquote br div dl dt dd h1 h2 h3 h4 h5 h6 hr li ol p pre table tr ul".split()
+    ("address", "article", "aside", "blockquote", "body", "br", "div", "dl", "dt", "dd", "h1", "h2", "h3", "h4", "h5")
+    + ("h6", "hr", "li", "ol", "p", "pre", "section", "table", "tr", "ul")
 )
 
 
@@ -40,7 +41,7 @@ def body_text(message: Message) -> str:
 
 
 def html_text(html: str) -> str:
-    """Return the words of HTML, a line for each block.
+    r"""Return the words of HTML, a line for each block.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def html_text(html: str) -> str:
     Examples
     --------
     >>> html_text("<style>p {}</style><p>Ada &amp; Bo</p><p>fixed <b>it</b>")
-    'Ada & Bo\\nfixed it'
+    'Ada & Bo\nfixed it'
     """
     parser = _Words()
     parser.feed(html)
@@ -85,8 +86,9 @@ def _text_parts(message: Message) -> Iterator[Message]:
     pending = [message]
     while pending:
         part = pending.pop()
-        if part.get_content_maintype() == "multipart" and part.is_multipart():
-            pending += [child for child in reversed(part.get_payload()) if not isinstance(child, str)]
+        children = part.get_payload()
+        if part.get_content_maintype() == "multipart" and isinstance(children, list):
+            pending += [child for child in reversed(children) if not isinstance(child, str)]
         elif part.get_content_maintype() == "text" and part.get_content_disposition() != "attachment":
             yield part
 
@@ -112,6 +114,8 @@ class _Words(HTMLParser):
     def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002 - the parser calls it so
         if tag in _BREAKS:
             self.found.append("\n")
+            if tag == "body":  # a head may be left open
+                self._unseen = ""
         elif tag in _UNSEEN and not self._unseen:
             self._unseen = tag
 
