@@ -206,15 +206,17 @@ def _grown(talk: Mapping[str, Any]) -> Iterator[Callable[[], Said]]:
     while isinstance(here, str) and here in nodes and here not in shown:
         shown.add(here)
         here = nodes[here].get("parent")
-    roots = [id for id, node in nodes.items() if node.get("parent") not in nodes]
+    parents = {id: node.get("parent") for id, node in nodes.items()}
+    roots = [id for id, parent in parents.items() if not (isinstance(parent, str) and parent in nodes)]
     pending, seen = roots[::-1], set[str]()
     while pending:
         id = pending.pop()
         if id in seen:
             continue
         seen.add(id)
-        children = nodes[id].get("children") or []
-        pending += [child for child in reversed(children) if isinstance(child, str) and child in nodes]
+        children = nodes[id].get("children")
+        named = children if isinstance(children, list) else []
+        pending += [child for child in reversed(named) if isinstance(child, str) and child in nodes]
         if (message := nodes[id].get("message")) is not None:
             yield partial(_said_in_tree, message, id, bool(shown) and id not in shown)
     if len(seen) < len(nodes):

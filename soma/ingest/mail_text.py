@@ -13,8 +13,10 @@ __all__ = ["body_text", "clean", "html_text"]
 
 _UNSEEN: Final = frozenset({"head", "script", "style", "template", "title"})
 _BREAKS: Final = frozenset(
-    ("address", "article", "aside", "blockquote", "body", "br", "div", "dl", "dt", "dd", "h1", "h2", "h3", "h4", "h5")
-    + ("h6", "hr", "li", "ol", "p", "pre", "section", "table", "tr", "ul")
+    {
+        *("address", "article", "aside", "blockquote", "body", "br", "div", "dl", "dt", "dd", "h1", "h2", "h3", "h4"),
+        *("h5", "h6", "hr", "li", "ol", "p", "pre", "section", "table", "tr", "ul"),
+    }
 )
 
 
