@@ -29,7 +29,7 @@ __all__ = ["Sample", "read_locomo", "read_samples", "turn_id"]
 _LOCOMO = UUID("6a2d9c0e-8e5b-5b7f-a1f4-3d5c7e9b1a02")
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October")
 _MONTH = {name: number for number, name in enumerate((*_MONTHS, "November", "December"), 1)}
-_DATE = re.compile(r"([0-9]{1,2}):([0-9]{2}) ([ap])m on ([0-9]{1,2}) ([A-Z][a-z]+),? ([0-9]{4})")
+_DATE = re.compile(r"^([0-9]{1,2}):([0-9]{2}) ([ap])m on ([0-9]{1,2}) ([A-Z][a-z]+),? ([0-9]{4})$")
 _SESSION = re.compile(r"session_([0-9]{1,4})")
 _DIALOGUE = re.compile(r"D([0-9]{1,4}):([0-9]{1,4})")
 
@@ -80,8 +80,8 @@ def read_locomo(path: str | PathLike[str], *, on_refusal: OnRefusal | None = Non
     * ``id`` is that of `turn_id`: it depends on the sample's id and the turn's.
     * ``text`` is ``speaker: words``; of a turn that shares a picture, a second line ``(shares CAPTION)`` with the
       caption that the data give to it (``blip_caption``). Its address and the words it was searched by are left out.
-    * ``timestamp`` is the date of the session, which is taken for UTC as the data name no zone, plus one second for each
-      turn before it in the session.
+    * ``timestamp`` is the date of the session, which is taken for UTC as the data name no zone, plus one second for
+      each turn before it in the session.
     * ``importance`` is 5; ``tags`` are ``locomo`` and the sample's id.
     * ``payload`` holds ``sample``, ``session``, ``dia_id``, ``order`` (from 0, in the session), ``speaker``, and
       ``caption`` where there is one.
@@ -168,7 +168,7 @@ def _sample(source: Source, place: str, raw: Any) -> Sample:
         if not isinstance(turns, list) or not isinstance(date, str):
             raise source.error(f"{id}, {key}", "a session must be a list of turns, and have a date beside it")
         sessions.append((int(found[1]), date, tuple(turns)))
-    return Sample(id, tuple(sorted(sessions)), tuple(questions))
+    return Sample(id, tuple(sorted(sessions, key=lambda session: session[0])), tuple(questions))
 
 
 def _turns(samples: tuple[Sample, ...]) -> Iterator[tuple[str, Any]]:
@@ -190,6 +190,8 @@ def _episode(sample: str, session: int, date: str, order: int, turn: Any) -> Epi
         raise InvalidParameterError("dia_id", dia_id, "must read D1:3")
     if caption is not None and not isinstance(caption, str):
         raise InvalidParameterError("blip_caption", caption, "must be a text")
+    if not caption and not turn["text"].strip():
+        raise InvalidParameterError("text", turn["text"], "must hold words")
     text = f"{speaker}: {turn['text']}".rstrip()
     payload = {"sample": sample, "session": session, "dia_id": dia_id, "order": order, "speaker": speaker}
     if caption:
@@ -208,11 +210,10 @@ def _episode(sample: str, session: int, date: str, order: int, turn: Any) -> Epi
 def _session_date(text: str) -> float:
     """Return POSIX seconds of a date such as ``1:56 pm on 8 May, 2023``."""
     try:
-        found = _DATE.fullmatch(text.strip())
-        hour, minute, half, day, month, year = found.groups()  # type: ignore[union-attr] - None has no groups
+        hour, minute, half, day, month, year = _DATE.findall(text.strip())[0]
         if not 1 <= int(hour) <= 12:
             raise ValueError(hour)
         hours = int(hour) % 12 + 12 * (half == "p")
         return datetime(int(year), _MONTH[month], int(day), hours, int(minute), tzinfo=UTC).timestamp()
-    except (AttributeError, KeyError, ValueError):
+    except (IndexError, KeyError, ValueError):
         raise InvalidParameterError("the session's date", text, "must read 1:56 pm on 8 May, 2023") from None

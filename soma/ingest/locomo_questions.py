@@ -118,7 +118,7 @@ def _questions(source: Source, sample: Sample) -> list[LocomoQuestion]:
         if not isinstance(evidence, list) or not all(isinstance(entry, str) for entry in evidence):
             raise source.error(place, "the evidence must be a list of texts")
         try:
-            category = LocomoCategory(raw.get("category"))
+            category = LocomoCategory(raw.get("category", 0))
         except ValueError:
             raise source.error(place, f"the category must be 1 to 5, got {raw.get('category')!r:.120}") from None
         there, repaired, unresolved = _resolved(evidence, known)
