@@ -67,7 +67,7 @@ class Interruptible:
         finally:
             self._is_reading = False
 
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+    def _interrupt(self, *_: int | FrameType | None) -> None:
         if self._is_reading or self._is_wanted:  # a second Ctrl-C does not wait
             raise KeyboardInterrupt
         self._is_wanted = True
@@ -161,8 +161,8 @@ def run_import(
     except (SomaError, KeyboardInterrupt) as error:
         report.end()
         if report.done.n_new or isinstance(error, KeyboardInterrupt):
-            n = f"{report.done.n_new:,} new {what} are remembered"
-            click.echo(f"broken off: {n}; the same command goes on from there", err=True)
+            kept = f"{report.done.n_new:,} new {what} are remembered"
+            click.echo(f"broken off: {kept}; the same command goes on from there", err=True)
         if isinstance(error, KeyboardInterrupt):
             raise click.Abort from None
         raise

@@ -104,8 +104,8 @@ def read_legacy(path: str | PathLike[str], *, undated: Instant | None = None) ->
     -----
     What becomes of a value's fields: ``task`` is the text, if it is one; ``timestamp`` the time, or that at which the
     entry's ``:meta`` says it was made; ``memory_type`` the type, episodic if absent; ``importance`` is rounded to an
-    integer, half to even, 5 if absent; ``coordinate`` must be that of the key. All others stay in the payload, and beside
-    them an importance that was no integer. What ``:meta`` says is kept in the payload as ``v1``: ``created``,
+    integer, half to even, 5 if absent; ``coordinate`` must be that of the key. All others stay in the payload, and
+    beside them an importance that was no integer. What ``:meta`` says is kept in the payload as ``v1``: ``created``,
     ``last_accessed`` (POSIX seconds) and ``access_count``. Entries of other kinds (write-ahead logs, locks) and pickled
     values are left out. Nothing is ever unpickled. The id depends on namespace and coordinate, which named a memory in
     version 1. Laws: ``property_tests/ingest/test_legacy.py``.
