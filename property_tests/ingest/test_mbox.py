@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from soma.errors import ConfigurationError, SerializationError
@@ -106,7 +106,7 @@ def test_dates_are_read_as_mail_writes_them(date: str, seconds: float, tmp_path:
 def test_a_date_without_a_zone_is_refused_or_taken_in_the_zone_given(tmp_path: Path) -> None:
     for date in ("Fri, 2 Jan 1970 01:00:00", "Fri, 2 Jan 1970 01:00:00 XYZ"):
         assert one(tmp_path, f"Date: {date}\n", timezone="Europe/Berlin").timestamp == 86_400
-        with pytest.raises(SerializationError, match="one.mbox, message 1: Date must say its offset from UTC, or a"):
+        with pytest.raises(SerializationError, match=r"^one.mbox, message 1: Date must say its offset from UTC, or a"):
             one(tmp_path, f"Date: {date}\n")
 
 
@@ -170,9 +170,8 @@ def test_headers_and_bodies_in_any_encoding_are_read(tmp_path: Path) -> None:
 
 
 def test_ids_depend_on_the_message_id_or_on_every_byte(tmp_path: Path) -> None:
-    named = [
-        one(tmp_path, f"Message-ID: {id}\nSubject: {s}\n").id for id, s in (("<1>", "a"), (" <1>", "b"), ("<2>", "a"))
-    ]
+    pairs = (("<1>", "a"), (" <1>", "b"), ("<2>", "a"))
+    named = [one(tmp_path, f"Message-ID: {id}\nSubject: {subject}\n").id for id, subject in pairs]
     assert named[0] == named[1] != named[2]
     bare = [one(tmp_path, f"Subject: {s}\n").id for s in ("a", "a", "b")]
     assert bare[0] == bare[1] != bare[2]
@@ -192,7 +191,9 @@ def test_a_file_that_is_no_mbox_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     for content in (b"", b"Subject: a mail alone\n\nx"):
         path.write_bytes(content)
-        with pytest.raises(SerializationError, match="notes.txt, line 1: an mbox file starts with a line 'From ...'"):
+        with pytest.raises(
+            SerializationError, match=r"^notes.txt, line 1: an mbox file starts with a line 'From \.\.\.'$"
+        ):
             list(read_mbox(path))
     with pytest.raises(ConfigurationError, match="does not exist: give an mbox file"):
         list(read_mbox(tmp_path / "none"))
@@ -214,6 +215,7 @@ raw_headers = st.tuples(st.sampled_from(HEADERS), pieces).map(lambda pair: pair[
 
 
 @given(st.lists(raw_headers, max_size=4), st.binary(max_size=60), st.booleans())
+@example([b"Content-Type: text/html; charset*=x''%ff"], b"\x80", True)  # once a TypeError in the standard library
 def test_no_bytes_crash_it(scratch: Path, headers: list[bytes], body: bytes, is_dated: bool) -> None:
     date = [b"Date: Fri, 2 Jan 1970 00:00:00 +0000"] * is_dated
     path = scratch / "any.mbox"

@@ -60,8 +60,10 @@ def test_digits_that_may_be_a_date_or_seconds_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, [], "", "now", "NaN", "inf", float("nan"), float("inf"), "1772323200000", 1_772_323_200_000, "9" * 400]
-    + ["2026-02-30T00:00Z", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "10:00", "\0"],
+    [
+        *(None, True, [], "", "now", "NaN", "inf", float("nan"), float("inf"), "1772323200000", 1_772_323_200_000),
+        *("9" * 400, "2026-02-30T00:00Z", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "10:00", "\0"),
+    ],
 )
 def test_what_is_no_instant_is_refused_by_its_name(value: object) -> None:
     for zone in (None, UTC, BERLIN):

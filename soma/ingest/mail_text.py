@@ -88,7 +88,7 @@ def _text_parts(message: Message) -> Iterator[Message]:
     pending = [message]
     while pending:
         part = pending.pop()
-        children = part.get_payload()
+        children = part.get_payload() if part.is_multipart() else None
         if part.get_content_maintype() == "multipart" and isinstance(children, list):
             pending += [child for child in reversed(children) if not isinstance(child, str)]
         elif part.get_content_maintype() == "text" and part.get_content_disposition() != "attachment":
