@@ -86,8 +86,8 @@ def read_mbox(
     * ``timestamp`` is that of the header Date.
     * ``importance`` is 5; the tag is ``mail``.
     * ``payload`` holds ``subject``, ``from`` and ``to`` (at most 50), ``message_id`` and ``in_reply_to`` where there
-      are such; ``n_characters``, the length of the whole body, where it was cut; ``damaged: true`` where bytes were
-      no text in their declared encoding and became U+FFFD. Headers are cut after 1,024 characters.
+      are such; ``n_characters``, the length of the whole body, where it was cut; ``damaged: true`` where U+FFFD
+      stands, which takes the place of bytes that are no text in their declared encoding. Headers are cut after 1,024 characters.
 
     Laws: ``property_tests/ingest/test_mbox.py``.
 
