@@ -47,7 +47,7 @@ def read_bytes(path: Path, what: str) -> bytes:
     return data
 
 
-def read_document(data: bytes, name: str) -> Any:
+def read_document(data: bytes, name: str, *, line: int | None = None) -> Any:
     """Parse one JSON document.
 
     Parameters
@@ -56,6 +56,8 @@ def read_document(data: bytes, name: str) -> Any:
         UTF-8, with or without a byte order mark.
     name : str
         The file, for errors.
+    line : int, optional
+        Where the document starts, if it is a line of the file.
 
     Returns
     -------
@@ -73,18 +75,19 @@ def read_document(data: bytes, name: str) -> Any:
     Traceback (most recent call last):
     soma.errors.SerializationError: chat.json: the key 'a' stands twice in one object
     """
+    start, here = line or 1, name if line is None else f"{name}, line {line}"
     try:
         return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_constant)
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise SerializationError(f"{name}, line {line}: the document is not UTF-8 at byte {error.start}") from error
+        at = start + data.count(b"\n", 0, error.start)
+        raise SerializationError(f"{name}, line {at}: the document is not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:
-        place = f"{name}, line {error.lineno}, column {error.colno}"
+        place = f"{name}, line {start + error.lineno - 1}, column {error.colno}"
         raise SerializationError(f"{place}: the document is not JSON: {error.msg}") from error
     except RecursionError:
-        raise SerializationError(f"{name}: the document is nested too deeply") from None
+        raise SerializationError(f"{here}: the document is nested too deeply") from None
     except ValueError as error:  # the hooks', and integers of thousands of digits
-        raise SerializationError(f"{name}: {error}") from error
+        raise SerializationError(f"{here}: {error}") from error
 
 
 def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def entries_of(data: bytes, name: str) -> dict[str, Any]:
     for number, line in enumerate(data.split(b"\n"), 1):
         if not line.strip():
             continue
-        entry = read_document(line, f"{name}, line {number}")
+        entry = read_document(line, name, line=number)
         if not _is_entry(entry):
             raise SerializationError(f"{name}, line {number}: the line must be an object of a key and a value")
         if entry["key"] in found:

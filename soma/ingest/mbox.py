@@ -87,7 +87,8 @@ def read_mbox(
     * ``importance`` is 5; the tag is ``mail``.
     * ``payload`` holds ``subject``, ``from`` and ``to`` (at most 50), ``message_id`` and ``in_reply_to`` where there
       are such; ``n_characters``, the length of the whole body, where it was cut; ``damaged: true`` where U+FFFD
-      stands, which takes the place of bytes that are no text in their declared encoding. Headers are cut after 1,024 characters.
+      stands, which takes the place of bytes that are no text in their declared encoding. Headers are cut after 1,024
+      characters.
 
     Laws: ``property_tests/ingest/test_mbox.py``.
 
