@@ -123,8 +123,8 @@ def test_an_error_in_a_later_batch_says_what_is_kept(tmp_path: Path) -> None:
         "",
         "500 read, 500 of them new",
         "broken off: 500 new lines are remembered; the same command goes on from there",
-        "soma: notes.jsonl, line 701: the document is not JSON: Expecting property name enclosed in double quotes: line 1 "
-        "column 2 (char 1)",
+        "soma: notes.jsonl, line 701: the document is not JSON: Expecting property name enclosed in double quotes: "
+        "line 1 column 2 (char 1)",
     ]
     assert answer("stats", "--json", "-p", "store")["episodic"] == 500
 
