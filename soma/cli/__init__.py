@@ -16,10 +16,12 @@ __all__ = ["main"]
 
 COMMANDS: Final = {
     "bench": "soma.cli.bench:bench",
+    "budget": "soma.cli.keeping:budget",
     "consolidate": "soma.cli.memories:consolidate",
     "delete-namespace": "soma.cli.keeping:delete_namespace",
     "demo": "soma.cli.demo:demo",
     "doctor": "soma.cli.doctor:doctor",
+    "duplicates": "soma.cli.keeping:duplicates",
     "evict": "soma.cli.keeping:evict",
     "export-jsonl": "soma.cli.archives:export_jsonl",
     "forecast": "soma.cli.keeping:forecast",
@@ -36,6 +38,7 @@ COMMANDS: Final = {
     "reembed": "soma.cli.reembed:reembed",
     "restore": "soma.cli.past:restore",
     "stats": "soma.cli.memories:stats",
+    "sweep": "soma.cli.keeping:sweep",
     "versions": "soma.cli.past:versions",
 }
 
