@@ -1,4 +1,4 @@
-"""Profiles: ``dev`` is fast, ``ci`` derandomised, ``ci-again`` the same in short, ``thorough`` searches ten times longer.
+"""Profiles: ``dev`` is fast, ``ci`` derandomised, ``ci-again`` the same but short, ``thorough`` searches longer.
 
 Choose one with ``HYPOTHESIS_PROFILE``; ``make test`` chooses ``ci``.
 Under ``CI=true`` a run in which anything was skipped fails: a check that did not run has not passed.
