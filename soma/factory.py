@@ -15,7 +15,7 @@ from uuid import UUID, uuid4, uuid5
 
 from soma.embedded import EmbeddedStore
 from soma.embedding import Embedder, OnnxEmbedder, StaticEmbedder
-from soma.embedding.by_name import NAMES, embedder_of
+from soma.embedding.by_name import NAMES, embedder_of, is_server
 from soma.errors import ConfigurationError, StoreError
 from soma.math.coordinates import Frame
 from soma.memory import Memory
@@ -96,7 +96,7 @@ def _development(settings: Settings, is_read_only: bool) -> Memory:
         storage = SqliteStorage(settings.path.expanduser(), is_read_only=is_read_only)
     else:
         storage = RedisStorage.from_url(settings.redis_url, settings.redis_name, is_read_only=is_read_only)
-    return _memory(storage, settings.namespace, settings.embedder, frame=_box(), clock=time.time, new_id=uuid4)
+    return _memory(storage, settings.namespace, _asked(settings), frame=_box(), clock=time.time, new_id=uuid4)
 
 
 def _test(settings: Settings) -> Memory:
@@ -110,7 +110,7 @@ def _test(settings: Settings) -> Memory:
     return _memory(
         RedisStorage(FakeRedis(host=str(uuid4()))),  # a server of its own
         settings.namespace,
-        settings.embedder,
+        _asked(settings),
         frame=_box(),
         clock=lambda: float(next(ticks)),
         new_id=lambda: uuid5(TEST_IDS, str(next(numbers))),
@@ -141,7 +141,7 @@ def _legacy(settings: Settings) -> Memory:
     )
     storage = SqliteStorage(None)
     frame = _frame_of([record.coordinate for record in records])
-    memory = _memory(storage, settings.namespace, settings.embedder, frame=frame, clock=time.time, new_id=uuid4)
+    memory = _memory(storage, settings.namespace, _asked(settings), frame=frame, clock=time.time, new_id=uuid4)
     try:
         memory.store_many(records, is_history=True)
     except BaseException:
@@ -324,7 +324,7 @@ def _embedder(storage: Storage, asked: Embedder | str | None) -> tuple[Embedder,
             )
         return chosen, name
     name = known_as or revision.partition("-")[0]
-    if name in NAMES or Path(name).is_absolute():
+    if name in NAMES or is_server(name) or Path(name).is_absolute():
         chosen, _ = _built(name)
         if chosen.revision == revision:
             return chosen, name
@@ -334,8 +334,16 @@ def _embedder(storage: Storage, asked: Embedder | str | None) -> tuple[Embedder,
     )
 
 
+def _asked(settings: Settings) -> Embedder | str | None:
+    """Return what the settings ask for: a server is given the key that they hold."""
+    if settings.embedder is None or not is_server(settings.embedder):
+        return settings.embedder
+    return embedder_of(settings.embedder, api_key=settings.embedder_api_key)
+
+
 def _built(asked: Embedder | str) -> tuple[Embedder, str]:
     """Return an embedder, and the name that it is known by."""
     if isinstance(asked, str):
-        return embedder_of(asked), asked if asked in NAMES else str(Path(asked).expanduser().resolve())
+        is_whole = asked in NAMES or is_server(asked)
+        return embedder_of(asked), asked if is_whole else str(Path(asked).expanduser().resolve())
     return asked, {StaticEmbedder: "static", OnnxEmbedder: "minilm"}.get(type(asked), asked.name)

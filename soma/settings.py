@@ -95,6 +95,8 @@ class Settings:
         ``SOMA_NAMESPACE``; ``default`` by default.
     embedder : str or None
         ``SOMA_EMBEDDER``: what makes vectors of texts; by default what the store was made with.
+    embedder_api_key : str or None
+        ``SOMA_EMBEDDER_API_KEY``: where the embedder is a server that asks for one.
     redis_url : str or None
         ``SOMA_REDIS_URL``: keep log and records in this Redis, not in a file.
     redis_name : str
@@ -122,6 +124,7 @@ class Settings:
     path: Path = DEFAULT_PATH
     namespace: str = "default"
     embedder: str | None = None
+    embedder_api_key: str | None = None
     redis_url: str | None = None
     redis_name: str = "soma"
     qdrant_path: Path | None = None
@@ -209,6 +212,7 @@ VARIABLES: Final = (
     Variable("SOMA_PATH", "path", Path),
     Variable("SOMA_NAMESPACE", "namespace"),
     Variable("SOMA_EMBEDDER", "embedder"),
+    Variable("SOMA_EMBEDDER_API_KEY", "embedder_api_key", is_secret=True),
     Variable("SOMA_REDIS_URL", "redis_url", _address("redis", "rediss", "unix")),
     Variable("SOMA_REDIS_NAME", "redis_name"),
     Variable("SOMA_QDRANT_PATH", "qdrant_path", Path),

@@ -26,7 +26,7 @@ as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON inste
 def store_options(command: Command) -> Command:
     """Add the options that say which store and namespace a command works on."""
     for option in (
-        click.option("--embedder", help="hashing, static, minilm or a folder; by default the store's."),
+        click.option("--embedder", help="hashing, static, minilm, a folder or a server; by default the store's."),
         click.option("--namespace", "-n", help="The namespace.  [default: SOMA_NAMESPACE, or default]"),
         click.option(
             "--path",
