@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from soma.errors import InvalidParameterError
 from soma.math import policy as p
+from soma.math.policy_bounds import integer_power
 from soma.testing.policies import columns, policies, values
 
 N_POINTS = 12
@@ -117,3 +118,29 @@ def test_a_block_of_mixed_types_may_or_may_not_hold_a_type() -> None:
 def test_a_box_upside_down_is_refused() -> None:
     with pytest.raises(InvalidParameterError, match="lower age_s"):
         p.age_s().bounds({"age_s": [1.0, 3.0]}, {"age_s": [2.0, 2.0]})
+
+
+@given(
+    st.floats(-4, 4) | st.sampled_from([0.0, -0.0, 1e-3, -1e-3]),
+    st.floats(-4, 4) | st.sampled_from([0.0, 1.0, 1e-3, -1e-3]),
+    st.integers(-6, 6),
+    st.lists(st.floats(0, 1), min_size=1, max_size=5),
+)
+def test_whole_powers_stay_within_their_interval_also_through_zero(
+    one: float, other: float, exponent: int, shares: list[float]
+) -> None:
+    low, high = min(one, other), max(one, other)
+    with np.errstate(divide="ignore", over="ignore"):  # as whoever asks for bounds has it
+        lower, upper = integer_power((np.array(low), np.array(high)), float(exponent))
+    for x in [low, high, *(min(high, max(low, low + (high - low) * share)) for share in shares)]:
+        with np.errstate(divide="ignore", over="ignore"):
+            assert lower <= np.power(x, float(exponent)) <= upper
+
+
+@pytest.mark.parametrize(
+    ("exponent", "expected"),
+    [(-1, (-np.inf, np.inf)), (-3, (-np.inf, np.inf)), (-2, (0.0, np.inf)), (2, (0.0, 4.0)), (3, (-8.0, 1.0))],
+)
+def test_a_negative_power_through_zero_has_no_finite_end(exponent: int, expected: tuple[float, float]) -> None:
+    lower, upper = integer_power((np.array(-2.0), np.array(1.0)), float(exponent))
+    assert (float(lower), float(upper)) == pytest.approx(expected)

@@ -78,6 +78,26 @@ def test_latex_reads_as_written() -> None:
     assert (1e-7 * p.trace()).latex() == r"1 \cdot 10^{-7} \cdot \mathrm{trace}"
 
 
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("constant(-2) ** 2", r"{\left(-2\right)}^{2}"),
+        ("similarity() ** -2", r"{\mathrm{similarity}}^{-2}"),
+        ("-2 * similarity()", r"-2 \cdot \mathrm{similarity}"),
+        ("similarity() * -2", r"\mathrm{similarity} \cdot \left(-2\right)"),
+        ("similarity() - -2", r"\mathrm{similarity} - \left(-2\right)"),
+        ("similarity() / -2", r"\frac{\mathrm{similarity}}{-2}"),
+        ("-constant(-2)", r"-\left(-2\right)"),
+        ("constant(2e30) ** 2", r"{\left(2 \cdot 10^{30}\right)}^{2}"),
+        ("constant(-2e30) ** 2", r"{\left(-2 \cdot 10^{30}\right)}^{2}"),
+        ("similarity() * -2e30", r"\mathrm{similarity} \cdot \left(-2 \cdot 10^{30}\right)"),
+        ("similarity() - 2e30", r"\mathrm{similarity} - 2 \cdot 10^{30}"),
+    ],
+)
+def test_a_negative_number_is_bracketed_in_latex_where_its_sign_would_be_misread(text: str, latex: str) -> None:
+    assert built_from(text).latex() == latex
+
+
 def test_an_explanation_is_a_table_with_aligned_columns() -> None:
     policy = p.similarity().clip(0) * (0.5 + 0.5 * p.importance()) * 2
     explanation = policy.explain({"similarity": [0.75], "importance": [0.5]}, 0)
