@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "neighbours": "soma.cli.links:neighbours",
     "path": "soma.cli.links:path",
     "pin": "soma.cli.keeping:pin",
+    "policy": "soma.cli.policy:policy",
     "recall": "soma.cli.memories:recall",
     "remember": "soma.cli.memories:remember",
     "reembed": "soma.cli.reembed:reembed",
