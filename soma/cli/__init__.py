@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from soma import __version__
 from soma.errors import ConfigurationError, SomaError
@@ -16,6 +17,7 @@ __all__ = ["main"]
 
 COMMANDS: Final = {
     "bench": "soma.cli.bench:bench",
+    "completion": "soma.cli.completion:completion",
     "consolidate": "soma.cli.memories:consolidate",
     "delete-namespace": "soma.cli.keeping:delete_namespace",
     "demo": "soma.cli.demo:demo",
@@ -27,6 +29,7 @@ COMMANDS: Final = {
     "history": "soma.cli.past:history",
     "import-jsonl": "soma.cli.archives:import_jsonl",
     "ingest": "soma.cli.ingest:ingest",
+    "lab": "soma.cli.lab:lab",
     "link": "soma.cli.links:link",
     "neighbours": "soma.cli.links:neighbours",
     "path": "soma.cli.links:path",
@@ -66,6 +69,11 @@ class LazyGroup(click.Group):
                 raise
             return absent(cmd_name, error)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the names that begin so, of commands and options, without importing a command."""
+        names = [CompletionItem(name) for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error of soma's ends it with exit code 2, unless ``--debug`` asks for the traceback."""

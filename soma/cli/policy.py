@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from soma.cli.files import require_free, write_whole
 from soma.cli.memories import read_text
@@ -31,6 +32,12 @@ out_option = click.option("--out", type=click.Path(path_type=Path), help="Write 
 force_option = click.option("--force", is_flag=True, help="Replace a file that is there.")
 
 
+def presets_or_files(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the presets that begin so, and let the shell add its files."""
+    names = [CompletionItem(name) for name in policies.presets.PRESETS if name.startswith(incomplete)]
+    return names or [CompletionItem(incomplete, type="file")]
+
+
 @click.group()
 def policy() -> None:
     """Read, fit and compare the expressions that score memories.
@@ -40,7 +47,7 @@ def policy() -> None:
 
 
 @policy.command()
-@click.argument("source", metavar="[FILE|PRESET]", default="default")
+@click.argument("source", metavar="[FILE|PRESET]", default="default", shell_complete=presets_or_files)
 @click.option("--presets", is_flag=True, help="List the policies that have a name, with their sources, instead.")
 @click.option("--latex", is_flag=True, help="Print the formula as LaTeX, and nothing else.")
 @out_option
@@ -73,7 +80,13 @@ def show(source: str, presets: bool, latex: bool, out: Path | None, force: bool,
     help="CSV with card_id, review_rating and review_time, as soma bench decay reads it.",
 )
 @click.option("--curve", type=click.Choice(FITTED), default="power", show_default=True, help="The family of the curve.")
-@click.option("--into", default="default", show_default=True, help="A file or preset: its curve is replaced.")
+@click.option(
+    "--into",
+    default="default",
+    show_default=True,
+    shell_complete=presets_or_files,
+    help="A file or preset: its curve is replaced.",
+)
 @click.option("--resamples", default=200, show_default=True, help="Of the intervals; cards are drawn whole.")
 @click.option("--seed", default=0, show_default=True, help="Of the intervals.")
 @out_option
@@ -116,8 +129,8 @@ def fit(
 
 
 @policy.command()
-@click.argument("before")
-@click.argument("after")
+@click.argument("before", shell_complete=presets_or_files)
+@click.argument("after", shell_complete=presets_or_files)
 @click.option("--query", "-q", "queries", multiple=True, help="Ask both policies this; may be given several times.")
 @click.option(
     "--queries",
