@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from soma import __version__
 from soma.errors import ConfigurationError, SomaError
@@ -17,6 +18,7 @@ __all__ = ["main"]
 COMMANDS: Final = {
     "bench": "soma.cli.bench:bench",
     "budget": "soma.cli.keeping:budget",
+    "completion": "soma.cli.completion:completion",
     "consolidate": "soma.cli.memories:consolidate",
     "delete-namespace": "soma.cli.keeping:delete_namespace",
     "demo": "soma.cli.demo:demo",
@@ -29,10 +31,12 @@ COMMANDS: Final = {
     "history": "soma.cli.past:history",
     "import-jsonl": "soma.cli.archives:import_jsonl",
     "ingest": "soma.cli.ingest:ingest",
+    "lab": "soma.cli.lab:lab",
     "link": "soma.cli.links:link",
     "neighbours": "soma.cli.links:neighbours",
     "path": "soma.cli.links:path",
     "pin": "soma.cli.keeping:pin",
+    "policy": "soma.cli.policy:policy",
     "recall": "soma.cli.memories:recall",
     "remember": "soma.cli.memories:remember",
     "reembed": "soma.cli.reembed:reembed",
@@ -68,6 +72,11 @@ class LazyGroup(click.Group):
                 raise
             return absent(cmd_name, error)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the names that begin so, of commands and options, without importing a command."""
+        names = [CompletionItem(name) for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error of soma's ends it with exit code 2, unless ``--debug`` asks for the traceback."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 
 from soma.archive import read_archive
+from soma.cli.files import require_free, write_whole
 from soma.cli.options import as_json, open_memory, print_json, store_options
-from soma.errors import SerializationError, StoreError
+from soma.errors import SerializationError
 
 __all__ = ["export_jsonl", "import_jsonl"]
 
@@ -29,8 +28,7 @@ def export_jsonl(file: Path, force: bool, is_json: bool, **store: Any) -> None:
     if str(file) == "-":
         sys.stdout.buffer.write(archive.to_bytes())
         return
-    if file.exists() and not force:
-        raise StoreError(f"{file} is there already: choose another name, or --force")
+    require_free(file, force)
     write_whole(file, archive.to_bytes())
     if is_json:
         print_json({"namespace": archive.namespace, "events": len(archive.events), "file": str(file)})
@@ -65,19 +63,3 @@ def import_jsonl(file: Path, is_json: bool, **store: Any) -> None:
 def progress(n_done: int, n_all: int) -> None:
     """Tell on standard error how far an import is."""
     click.echo(f"\r{n_done:,} of {n_all:,} events", nl=n_done == n_all, err=True)
-
-
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file so that it is there whole, or not at all."""
-    try:
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as part:
-            try:
-                part.write(content)
-                part.flush()
-                os.fsync(part.fileno())
-            except BaseException:
-                Path(part.name).unlink()
-                raise
-        Path(part.name).replace(file)
-    except OSError as error:
-        raise StoreError(f"{file} cannot be written: {error.strerror}") from error

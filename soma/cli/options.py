@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from soma.cli.completion import namespaces_at_hand
 from soma.errors import ConfigurationError, InvalidParameterError
 from soma.factory import MemoryMode, Settings, create_memory
 from soma.memory import Memory
@@ -27,7 +28,12 @@ def store_options(command: Command) -> Command:
     """Add the options that say which store and namespace a command works on."""
     for option in (
         click.option("--embedder", help="hashing, static, minilm, a folder or a server; by default the store's."),
-        click.option("--namespace", "-n", help="The namespace.  [default: SOMA_NAMESPACE, or default]"),
+        click.option(
+            "--namespace",
+            "-n",
+            shell_complete=namespaces_at_hand,
+            help="The namespace.  [default: SOMA_NAMESPACE, or default]",
+        ),
         click.option(
             "--path",
             "-p",

@@ -52,6 +52,7 @@ from soma.math.policy_builders import (
     similarity,
     trace,
 )
+from soma.math.policy_changes import Difference, differences, with_curve
 from soma.math.policy_evaluate import MEMORY_TYPES
 from soma.math.policy_explain import Explanation
 from soma.math.policy_expression import INDEXED_FEATURES, Policy
@@ -72,6 +73,7 @@ __all__ = [
     "Constant",
     "Context",
     "Decay",
+    "Difference",
     "Explanation",
     "MemoryTypeIs",
     "MinMax",
@@ -90,6 +92,7 @@ __all__ = [
     "context",
     "decay",
     "default",
+    "differences",
     "exp",
     "from_dict",
     "from_json",
@@ -111,6 +114,7 @@ __all__ = [
     "similarity",
     "top_mean",
     "trace",
+    "with_curve",
 ]
 
 
