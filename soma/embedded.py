@@ -196,7 +196,7 @@ class EmbeddedStore:
         Raises
         ------
         SomaError
-            For an event that has no effect on what the store holds; nothing is stored.
+            For an event that has no effect on what the store holds, or stands in its log already; nothing is stored.
         """
         stale: set[bytes] = set()
         made: dict[UUID, MemoryRecord] = {}
@@ -204,11 +204,14 @@ class EmbeddedStore:
             self._refuse_other_vectors()
             for event in events:
                 if isinstance(event, NamespaceRegistered):
-                    self.storage.log.append(event)
+                    is_new = self.storage.log.append(event) is not None
                     self.storage.records.register(event.registration)
-                    self.registration = event.registration
-                    continue
-                _, replaced = take(self.storage, self.registration, event)
+                    self.registration, replaced = event.registration, None
+                else:
+                    effect, replaced = take(self.storage, self.registration, event)
+                    is_new = effect.is_change
+                if not is_new:
+                    raise StoreError(f"event {event.event_id} stands in the log already: this is another store's log")
                 if replaced is not None:
                     stale.add(vector_key(replaced))
                 if isinstance(event, MemoryCreated | MemoryUpdated):
@@ -261,7 +264,8 @@ class EmbeddedStore:
     def vectors(self, records: Sequence[MemoryRecord]) -> NDArray[np.float32]:
         """Return the unit vectors of records, shape (n, d): kept ones where there are any."""
         by_key = self._vectors_by_key(records)
-        return np.stack([by_key[vector_key(record)] for record in records])
+        rows = [by_key[vector_key(record)] for record in records]
+        return np.array(rows, dtype=np.float32).reshape(len(rows), self.embedder.dimension)
 
     def _vectors_by_key(self, records: Sequence[MemoryRecord]) -> dict[bytes, NDArray[np.float32]]:
         by_key = {vector_key(record): record for record in records}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import time
-from collections.abc import Callable
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4, uuid5
@@ -51,11 +54,16 @@ def create_memory(
         ``DEVELOPMENT``: the durable store at ``settings.path``, or in Redis where ``settings.redis_url`` names one.
         ``TEST``: a store in fakeredis, in the process's memory, whose clock and ids are deterministic: the clock
         starts at 0 and advances a second at each reading.
+        ``LEGACY_COMPAT``, if ``settings.is_legacy_allowed``: what the dump of version 1 at ``settings.legacy_path``
+        holds of the namespace, for reading alone; a `UserWarning` says so, and what was left out.
 
     Raises
     ------
     ConfigurationError
-        For an unknown mode, or one that this version does not serve: never a silent fallback.
+        For an unknown mode, one that is not admitted, or one that this version does not serve: never a silent
+        fallback.
+    StoreError
+        If what is asked for is not there, or cannot be opened.
 
     Examples
     --------
@@ -72,6 +80,8 @@ def create_memory(
         if is_read_only:
             raise StoreError("a store in the process's own memory begins empty: open it for writing")
         return _test(settings)
+    if mode is MemoryMode.LEGACY_COMPAT:
+        return _legacy(settings)
     raise ConfigurationError(
         f"the mode {mode.value} is not served by this version", "use DEVELOPMENT, or a version that serves it"
     )
@@ -86,7 +96,7 @@ def _development(settings: Settings, is_read_only: bool) -> Memory:
         storage = SqliteStorage(settings.path.expanduser(), is_read_only=is_read_only)
     else:
         storage = RedisStorage.from_url(settings.redis_url, settings.redis_name, is_read_only=is_read_only)
-    return _memory(storage, settings.namespace, settings.embedder, clock=time.time, new_id=uuid4)
+    return _memory(storage, settings.namespace, settings.embedder, frame=_box(), clock=time.time, new_id=uuid4)
 
 
 def _test(settings: Settings) -> Memory:
@@ -101,8 +111,60 @@ def _test(settings: Settings) -> Memory:
         RedisStorage(FakeRedis(host=str(uuid4()))),  # a server of its own
         settings.namespace,
         settings.embedder,
+        frame=_box(),
         clock=lambda: float(next(ticks)),
         new_id=lambda: uuid5(TEST_IDS, str(next(numbers))),
+    )
+
+
+def _legacy(settings: Settings) -> Memory:
+    from soma.ingest import read_legacy  # noqa: PLC0415 - loaded in this mode alone
+
+    if not settings.is_legacy_allowed:
+        raise ConfigurationError("the mode LEGACY_COMPAT is not admitted", "set SOMA_ALLOW_LEGACY=true to admit it")
+    if settings.legacy_path is None:
+        raise ConfigurationError("LEGACY_COMPAT has no dump to read", "set SOMA_LEGACY_PATH to the JSON of version 1")
+    dump = read_legacy(settings.legacy_path.expanduser())
+    records = dump.records.get(settings.namespace, ())
+    if not records:
+        held = ", ".join(dump.namespaces) or "none"
+        raise StoreError(
+            f"{settings.legacy_path} holds no memories of namespace {settings.namespace}: set SOMA_NAMESPACE to one "
+            f"that it holds ({held})"
+        )
+    left = f"; {len(dump.left_out):,} of its entries are left out, such as {dump.left_out[0]}" if dump.left_out else ""
+    warnings.warn(
+        f"LEGACY_COMPAT reads {settings.legacy_path} and never writes it: export-jsonl and import-jsonl bring "
+        f"the namespace into a store of this version{left}",
+        UserWarning,
+        stacklevel=3,
+    )
+    storage = SqliteStorage(None)
+    frame = _frame_of([record.coordinate for record in records])
+    memory = _memory(storage, settings.namespace, settings.embedder, frame=frame, clock=time.time, new_id=uuid4)
+    try:
+        memory.store_many(records, is_history=True)
+    except BaseException:
+        memory.close()
+        raise
+    storage.freeze()
+    return memory
+
+
+def _box(dimension: int = 3) -> Frame:
+    return Frame((-1.0,) * dimension, (1.0,) * dimension)
+
+
+def _frame_of(coordinates: Sequence[tuple[float, ...]]) -> Frame:
+    """Return the box from -1 to 1 on each axis, made wide enough for coordinates of one dimension."""
+    dimensions = Counter(map(len, coordinates))
+    if len(dimensions) > 1:
+        counts = ", ".join(f"{count:,} of dimension {dimension}" for dimension, count in sorted(dimensions.items()))
+        raise StoreError(f"a namespace has coordinates of one dimension, and the dump holds {counts}: split it")
+    axes = list(zip(*coordinates, strict=True))
+    return Frame(
+        tuple(min(-1.0, *axis) for axis in axes),
+        tuple(max(1.0, math.nextafter(max(axis), math.inf)) for axis in axes),
     )
 
 
@@ -155,7 +217,7 @@ def open(  # noqa: A001 - soma.open is the name that users type
     ('ci',)
     """
     storage = SqliteStorage(Path(path).expanduser(), is_read_only=is_read_only)
-    return _memory(storage, namespace, embedder, dimension=dimension, clock=clock, new_id=uuid4)
+    return _memory(storage, namespace, embedder, frame=_box(dimension), clock=clock, new_id=uuid4)
 
 
 def reembed(
@@ -218,7 +280,7 @@ def _memory(
     namespace: str,
     embedder: Embedder | str | None,
     *,
-    dimension: int = 3,
+    frame: Frame,
     make_index: Callable[[Embedder], VectorIndex] = lambda embedder: ExactIndex(embedder.dimension),
     clock: Callable[[], float],
     new_id: Callable[[], UUID],
@@ -232,8 +294,8 @@ def _memory(
                 storage.set_setting("embedder_name", name)
         registration = Namespace(
             namespace,
-            dimension,
-            frame=Frame((-1.0,) * dimension, (1.0,) * dimension),
+            frame.dimension,
+            frame=frame,
             projector=Projector(seed=0, embedding_dimension=chosen.dimension),
         )
         index = make_index(chosen)

@@ -244,10 +244,17 @@ def test_a_mode_that_is_unknown_or_not_served_is_refused(tmp_path: Path, mode: s
 
 
 def test_a_server_that_is_configured_is_never_replaced_in_silence(tmp_path: Path) -> None:
-    done = run("stats", cwd=tmp_path, SOMA_REDIS_URL="redis://user:s3cret@127.0.0.1/0", SOMA_PATH=str(tmp_path / "s"))
+    done = run("stats", cwd=tmp_path, SOMA_REDIS_URL="redis://user:s3cret@127.0.0.1:1/0", SOMA_PATH=str(tmp_path / "s"))
     assert done.returncode == 2
-    assert "SOMA_REDIS_URL" in done.stderr
+    assert "127.0.0.1:1" in done.stderr
     assert "s3cret" not in done.stderr
+
+
+@pytest.mark.parametrize(("name", "value"), [("SOMA_MODE", "TEST"), ("SOMA_REDIS_URL", "redis://127.0.0.1:1/0")])
+def test_a_folder_is_not_passed_over_for_another_store(tmp_path: Path, name: str, value: str) -> None:
+    done = run("stats", "--path", str(tmp_path / "s"), cwd=tmp_path, **{name: value})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"--path names a folder, and {name} another store" in done.stderr
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

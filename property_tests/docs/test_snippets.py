@@ -27,6 +27,8 @@ DOCUMENTS = [
 FENCE = re.compile(r"^(?P<fence>`{3,})(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=fence)[ \t]*$", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n?((?:(?!\$ ).*\n?)*)", re.MULTILINE)
 
+SOMA = re.compile(r"(SOMA_\w+=\S+\s+(\\\n\s*)?)*soma ")
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -82,7 +84,7 @@ def run_document(name: str, text: str, folder: Path) -> None:
             printed = out.getvalue()
         elif language in {"console", "bash"}:
             for command, want in COMMAND.findall(block.body):
-                if command.startswith("soma "):
+                if SOMA.match(command):
                     run_command(where, command, want, folder)
 
 

@@ -17,11 +17,13 @@ __all__ = ["main"]
 
 COMMANDS: Final = {
     "bench": "soma.cli.bench:bench",
+    "budget": "soma.cli.keeping:budget",
     "completion": "soma.cli.completion:completion",
     "consolidate": "soma.cli.memories:consolidate",
     "delete-namespace": "soma.cli.keeping:delete_namespace",
     "demo": "soma.cli.demo:demo",
     "doctor": "soma.cli.doctor:doctor",
+    "duplicates": "soma.cli.keeping:duplicates",
     "evict": "soma.cli.keeping:evict",
     "export-jsonl": "soma.cli.archives:export_jsonl",
     "forecast": "soma.cli.keeping:forecast",
@@ -41,6 +43,7 @@ COMMANDS: Final = {
     "reembed": "soma.cli.reembed:reembed",
     "restore": "soma.cli.past:restore",
     "stats": "soma.cli.memories:stats",
+    "sweep": "soma.cli.keeping:sweep",
     "versions": "soma.cli.past:versions",
 }
 

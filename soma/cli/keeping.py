@@ -1,9 +1,10 @@
-"""``soma pin``, ``forecast``, ``evict`` and ``delete-namespace``: what becomes of memories over time."""
+"""``soma pin``, ``forecast``, ``evict``, ``budget``, ``sweep``, ``duplicates``: what becomes of memories over time."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import click
@@ -11,8 +12,12 @@ import click
 from soma.cli.memories import read_text
 from soma.cli.options import as_json, open_memory, print_json, store_options
 from soma.math import policy as policies
+from soma.state.recall import headline
 
-__all__ = ["delete_namespace", "evict", "forecast", "pin"]
+__all__ = ["budget", "delete_namespace", "duplicates", "evict", "forecast", "pin", "sweep"]
+
+SHOWN: Final = 20
+"""How many are listed of each reason; JSON has all."""
 
 policy_option = click.option(
     "--policy", "policy_file", type=click.Path(path_type=Path, dir_okay=False), help="A policy as JSON."
@@ -65,7 +70,66 @@ def evict(budget: int, policy_file: Path | None, dry_run: bool, is_json: bool, *
     policy = None if policy_file is None else policies.from_json(read_text(policy_file))
     with open_memory(**store, is_read_only=dry_run) as memory:
         gone = memory.evict(budget, policy=policy, dry_run=dry_run)
+    show({"evicted": gone}, dry_run, is_json)
+
+
+@click.command()
+@click.argument("count", required=False, type=click.IntRange(min=0))
+@click.option("--remove", is_flag=True, help="Let the namespace hold any number.")
+@policy_option
+@store_options
+@as_json
+def budget(count: int | None, remove: bool, policy_file: Path | None, is_json: bool, **store: Any) -> None:
+    """Keep with the store that a namespace may hold COUNT memories, for sweep to enforce, or say how many it may."""
+    if remove and count is not None:
+        raise click.UsageError("give a count, or --remove")
+    if policy_file is not None and count is None:
+        raise click.UsageError("--policy needs a count")
+    policy = None if policy_file is None else policies.from_json(read_text(policy_file))
+    is_change = remove or count is not None
+    with open_memory(**store, is_read_only=not is_change) as memory:
+        if is_change:
+            memory.set_budget(count, policy=policy)
+        kept, n_live = memory.budget, len(memory)
+    if is_json:
+        terms = None if kept is None else {"memories": kept.n_memories, "policy": kept.policy.to_dict()}
+        print_json({"budget": terms, "memories": n_live})
+    elif kept is None:
+        click.echo(f"any number; there are {n_live:,}")
+    else:
+        click.echo(f"{kept.n_memories:,} memories of most worth by {kept.policy}; there are {n_live:,}")
+
+
+@click.command()
+@dry_run_option
+@store_options
+@as_json
+def sweep(dry_run: bool, is_json: bool, **store: Any) -> None:
+    """Delete what has expired, then what is over the namespace's budget."""
+    with open_memory(**store, is_read_only=dry_run) as memory:
+        gone = memory.sweep(dry_run=dry_run)
     show(gone, dry_run, is_json)
+
+
+@click.command()
+@click.option("--threshold", default=0.95, show_default=True, help="The least cosine of two that say the same.")
+@click.option("--forget", is_flag=True, help="Delete all but the one to keep of each; otherwise nothing changes.")
+@store_options
+@as_json
+def duplicates(threshold: float, forget: bool, is_json: bool, **store: Any) -> None:
+    """List memories that say the same as another one of their namespace; with --forget delete them."""
+    with open_memory(**store, is_read_only=not forget) as memory:
+        titles = {} if is_json else {record.id: headline(record, 60) for record in memory}
+        found = memory.forget_duplicates(threshold) if forget else memory.duplicates(threshold)
+    n_others = sum(len(group.others) for group in found)
+    if is_json:
+        print_json({"dry_run": not forget, "groups": [group.to_dict() for group in found]})
+        return
+    for group in found:
+        click.echo(f"{group.keep}  keep  {titles.get(group.keep, '')}")
+        for id, similarity in zip(group.others, group.similarities, strict=True):
+            click.echo(f"{id}  {similarity:.2f}  {titles.get(id, '')}")
+    click.echo(f"{n_others:,} memories say the same as another{', and are deleted' if forget else ''}")
 
 
 @click.command("delete-namespace")
@@ -81,16 +145,18 @@ def delete_namespace(name: str, yes: bool, dry_run: bool, is_json: bool, **store
         if not (yes or dry_run):
             click.confirm(f"Delete {len(memory):,} memories of namespace {memory.namespace}?", abort=True, err=True)
         gone = memory.delete_namespace(name, dry_run=dry_run)
-    show(gone, dry_run, is_json)
+    show({"deleted": gone}, dry_run, is_json)
 
 
-def show(gone: list[UUID], is_dry_run: bool, is_json: bool) -> None:
-    """Print what was deleted, or would be."""
+def show(gone: Mapping[str, Sequence[UUID]], is_dry_run: bool, is_json: bool) -> None:
+    """Print what was deleted, or would be, by reason."""
     if is_json:
-        print_json({"dry_run": is_dry_run, "deleted": [str(id) for id in gone]})
+        print_json({"dry_run": is_dry_run, **{reason: [str(id) for id in ids] for reason, ids in gone.items()}})
         return
-    for id in gone[:20]:
-        click.echo(str(id))
-    if len(gone) > 20:
-        click.echo(f"and {len(gone) - 20:,} more")
-    click.echo(f"{len(gone):,} memories {'would be' if is_dry_run else 'are'} deleted")
+    for reason, ids in gone.items():
+        for id in ids[:SHOWN]:
+            click.echo(f"{id}  {reason}")
+        if len(ids) > SHOWN:
+            click.echo(f"and {len(ids) - SHOWN:,} more {reason}")
+    count = sum(map(len, gone.values()))
+    click.echo(f"{count:,} memories {'would be' if is_dry_run else 'are'} deleted")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any, TypeVar
 import click
 
 from soma.cli.completion import namespaces_at_hand
-from soma.errors import InvalidParameterError
-from soma.factory import Settings, create_memory
+from soma.errors import ConfigurationError, InvalidParameterError
+from soma.factory import MemoryMode, Settings, create_memory
 from soma.memory import Memory
 from soma.state.history import Moment, Position
 
@@ -47,17 +48,35 @@ def store_options(command: Command) -> Command:
 def open_memory(
     path: Path | None, namespace: str | None, embedder: str | None, *, is_read_only: bool = False
 ) -> Memory:
-    """Open the memory that the options and the environment name; the options win. Reading alone makes no store."""
+    """Open the memory that the options and the environment name; the options win. Reading alone makes no store.
+
+    Raises
+    ------
+    ConfigurationError
+        If a path is given and the environment names another store, which is in no folder.
+    """
     settings = Settings.from_environment()
-    return create_memory(
-        settings=replace(
-            settings,
-            path=path or settings.path,
-            namespace=namespace or settings.namespace,
-            embedder=embedder or settings.embedder,
-        ),
-        is_read_only=is_read_only,
+    if path is not None:
+        for name, is_elsewhere in (
+            ("SOMA_MODE", settings.mode is not MemoryMode.DEVELOPMENT),
+            ("SOMA_REDIS_URL", settings.redis_url is not None),
+        ):
+            if is_elsewhere:
+                raise ConfigurationError(
+                    f"--path names a folder, and {name} another store", f"leave --path out, or unset {name}"
+                )
+    settings = replace(
+        settings,
+        path=path or settings.path,
+        namespace=namespace or settings.namespace,
+        embedder=embedder or settings.embedder,
     )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        memory = create_memory(settings=settings, is_read_only=is_read_only)
+    for warning in caught:
+        click.echo(f"soma: {warning.message}", err=True)
+    return memory
 
 
 def as_moment(text: str) -> Moment:

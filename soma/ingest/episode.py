@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from soma.state.frozen import freeze_object
+from soma.state.record import MemoryRecord
+
 __all__ = ["Episode"]
 
 
@@ -41,3 +44,32 @@ class Episode:
     importance: int
     payload: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
+
+    def to_record(self, namespace: str = "default") -> MemoryRecord:
+        """Return the record of it, whose place the namespace has still to give.
+
+        Parameters
+        ----------
+        namespace : str
+            Where it belongs.
+
+        Returns
+        -------
+        MemoryRecord
+            Episodic, at the coordinate 0.
+
+        Raises
+        ------
+        InvalidParameterError, SerializationError
+            For a field outside the domain of a record.
+        """
+        return MemoryRecord(
+            id=self.id,
+            namespace=namespace,
+            coordinate=(0.0,),
+            timestamp=self.timestamp,
+            importance=self.importance,
+            payload=freeze_object(self.payload, "payload"),
+            text=self.text,
+            tags=self.tags,
+        )

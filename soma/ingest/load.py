@@ -8,8 +8,6 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from soma.errors import InvalidParameterError
-from soma.state.frozen import freeze_object
-from soma.state.record import MemoryRecord
 from soma.state.stored import EffectKind
 
 if TYPE_CHECKING:
@@ -72,19 +70,7 @@ def load(
         raise InvalidParameterError("batch", batch, "must be >= 1")
     done, source = Loaded(), iter(episodes)
     while page := list(islice(source, batch)):
-        drafts = [
-            MemoryRecord(
-                id=episode.id,
-                namespace=memory.namespace,
-                coordinate=(0.0,),
-                timestamp=episode.timestamp,
-                importance=episode.importance,
-                payload=freeze_object(episode.payload, "payload"),
-                text=episode.text,
-                tags=episode.tags,
-            )
-            for episode in page
-        ]
+        drafts = [episode.to_record(memory.namespace) for episode in page]
         effects = memory.store_many(memory.place(drafts), is_history=True)
         n_known = sum(effect.kind is EffectKind.DUPLICATE for effect in effects)
         done = Loaded(done.n_new + len(effects) - n_known, done.n_known + n_known)

@@ -9,11 +9,12 @@ from uuid import UUID
 from soma import lifecycle
 from soma.archive import Archive, archive_of, restore_archive
 from soma.errors import InvalidParameterError
-from soma.lifecycle import Consolidation
+from soma.lifecycle import Budget, Consolidation
 from soma.math import policy as policies
 from soma.math.units import YEAR
 from soma.memory.base import MemoryBase
 from soma.state.consolidation import Scales
+from soma.state.duplicates import Duplicates
 from soma.state.fields import as_uuid
 from soma.state.forecast import Forecast, forecast
 from soma.state.instant import Instant, to_seconds
@@ -75,7 +76,7 @@ class Keeping(MemoryBase):
 
     def forget_expired(self, *, dry_run: bool = False) -> list[UUID]:
         """Delete the memories whose ``expires_at`` has passed, and return their ids; a dry run deletes nothing."""
-        return lifecycle.sweep(self._store, is_dry_run=dry_run)
+        return lifecycle.forget_expired(self._store, is_dry_run=dry_run)
 
     def evict(self, budget: int, *, policy: Policy | None = None, dry_run: bool = False) -> list[UUID]:
         """Delete the memories of least worth until ``budget`` are left, and return their ids, the least first.
@@ -94,7 +95,68 @@ class Keeping(MemoryBase):
         InvalidParameterError
             For a budget below 0, or a policy that needs more of a query than that it fits.
         """
-        return lifecycle.evict(self._store, budget, policies.or_default(policy), is_dry_run=dry_run)
+        return lifecycle.evict(self._store, Budget(budget, policies.or_default(policy)), is_dry_run=dry_run)
+
+    @property
+    def budget(self) -> Budget | None:
+        """How many memories the namespace may hold after a `sweep`, and what tells their worth."""
+        return lifecycle.budget_of(self._store)
+
+    def set_budget(self, budget: int | None, *, policy: Policy | None = None) -> None:
+        """Keep with the store how many memories the namespace may hold, for `sweep` to enforce; None: any number.
+
+        Parameters
+        ----------
+        budget : int or None
+            As for `evict`.
+        policy : Policy, optional
+            As for `evict`.
+
+        Raises
+        ------
+        InvalidParameterError
+            As `evict`.
+        """
+        lifecycle.set_budget(self._store, None if budget is None else Budget(budget, policies.or_default(policy)))
+
+    def sweep(self, *, dry_run: bool = False) -> dict[str, list[UUID]]:
+        """Delete what has expired, then what is over the budget, in one transaction.
+
+        Parameters
+        ----------
+        dry_run : bool
+            Say which, and delete nothing.
+
+        Returns
+        -------
+        dict
+            The ids that are ``"expired"``, and those that are ``"evicted"``.
+        """
+        return lifecycle.sweep(self._store, is_dry_run=dry_run)
+
+    def duplicates(self, threshold: float = 0.95) -> tuple[Duplicates, ...]:
+        """Return which memories say the same as another one of this namespace; see `forget_duplicates`."""
+        return lifecycle.forget_duplicates(self._store, threshold=threshold, is_dry_run=True)
+
+    def forget_duplicates(self, threshold: float = 0.95) -> tuple[Duplicates, ...]:
+        """Delete the memories that say the same as another one of this namespace, which stays.
+
+        Parameters
+        ----------
+        threshold : float
+            The least cosine of their vectors, in (0, 1].
+
+        Returns
+        -------
+        tuple of Duplicates
+            What stayed, and what went; a pinned memory always stays.
+
+        Raises
+        ------
+        InvalidParameterError
+            For a threshold outside its domain.
+        """
+        return lifecycle.forget_duplicates(self._store, threshold=threshold, is_dry_run=False)
 
     def delete_namespace(self, name: str, *, dry_run: bool = False) -> list[UUID]:
         """Delete every memory of this namespace, and of no other; the log keeps what they were.
@@ -130,9 +192,11 @@ class Keeping(MemoryBase):
         """
         return archive_of(self._store)
 
-    def restore_archive(self, archive: Archive, *, progress: Callable[[int, int], None] | None = None) -> int:
+    def restore_archive(
+        self, archive: Archive, *, batch: int = 1_000, progress: Callable[[int, int], None] | None = None
+    ) -> int:
         """Append the events of an archive, and return how many were new; see `soma.archive.restore_archive`."""
-        return restore_archive(self._store, archive, progress=progress)
+        return restore_archive(self._store, archive, batch=batch, progress=progress)
 
     def consolidate(
         self,

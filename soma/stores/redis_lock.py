@@ -36,7 +36,7 @@ class RedisLock:
 
     Notes
     -----
-    Laws: ``property_tests/stores/test_redis_lock.py``.
+    Laws: ``property_tests/stores/test_storages.py``.
     """
 
     def __init__(self, client: Redis, name: str, *, lasts_s: float = 30.0) -> None:

@@ -211,12 +211,18 @@ class SqliteStorage:
                     self.busy_timeout_s,
                 ) from error
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
-                raise StoreError(f"{self.directory} was opened for reading: open it for writing") from error
+                where = self.directory or "what is in memory"
+                raise StoreError(f"{where} was opened for reading: open it for writing") from error
             raise StoreError(f"the store in {self.directory} failed: {error}") from error
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
                 raise StoreError(f"{self.directory} holds a file that is not a soma store: choose another") from error
             raise StoreError(f"the store in {self.directory} failed: {error}") from error
+
+    def freeze(self) -> None:
+        """Refuse every write from now on."""
+        self._connection.execute("PRAGMA query_only = ON")
+        self.is_read_only = True
 
     def setting(self, name: str) -> str | None:
         """Return a setting kept with the store, or None."""
