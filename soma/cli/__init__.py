@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "neighbours": "soma.cli.links:neighbours",
     "path": "soma.cli.links:path",
     "pin": "soma.cli.keeping:pin",
+    "plot": "soma.cli.plot:plot",
     "policy": "soma.cli.policy:policy",
     "recall": "soma.cli.memories:recall",
     "remember": "soma.cli.memories:remember",
