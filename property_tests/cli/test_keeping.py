@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -196,7 +197,7 @@ def test_an_import_that_ctrl_c_broke_off_goes_on(tmp_path: Path) -> None:
 def events_in(store: Path) -> int:
 
     try:
-        with sqlite3.connect(f"file:{store / 'soma.sqlite3'}?mode=ro", uri=True) as connection:
+        with closing(sqlite3.connect(f"file:{store / 'soma.sqlite3'}?mode=ro", uri=True)) as connection:
             return int(connection.execute("SELECT count(*) FROM events").fetchone()[0])
     except sqlite3.Error:
         return 0
