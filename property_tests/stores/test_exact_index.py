@@ -100,7 +100,7 @@ def test_every_answer_equals_the_definition_of_recall(
         k=k,
         vectors=vectors,  # type: ignore[arg-type]
     )
-    ids, scores, columns, n_candidates, _ = index.search(query, policy, LAB, NOW_S, k, keep)
+    ids, scores, columns, n_candidates, *_ = index.search(query, policy, LAB, NOW_S, k, keep)
     assert ids == [hit.record.id for hit in wanted]
     assert scores.tolist() == [hit.score for hit in wanted]
     assert n_candidates == wanted.n_candidates
