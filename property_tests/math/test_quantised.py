@@ -81,7 +81,9 @@ def test_the_largest_product_of_codes_is_a_32_bit_integer(d: int) -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_codes_of_sentence_like_vectors_are_near(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    low, high = cosine_between(code_query(of_kind("normal", 1, 384, rng)[0]), code_vectors(of_kind("normal", 50, 384, rng)))
+    low, high = cosine_between(
+        code_query(of_kind("normal", 1, 384, rng)[0]), code_vectors(of_kind("normal", 50, 384, rng))
+    )
     assert (high - low).max() < 0.04  # else it would spare nothing
 
 

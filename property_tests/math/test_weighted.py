@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
@@ -52,7 +53,7 @@ class Case:
     def segments(self, is_compiled: bool) -> list[Segment]:
         ends = [0, *self.cuts, len(self.ids)]
         found = []
-        for first, end in zip(ends, ends[1:], strict=False):
+        for first, end in pairwise(ends):
             rows = slice(first, end)
             times = {"age_s": self.time_s[rows], "idle_s": self.used_s[rows]}
             factors = Factors.of(self.importance[rows], times, self.half_life_s, self.block_rows)

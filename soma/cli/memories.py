@@ -95,6 +95,7 @@ def recall(
         return
     click.echo(repr(hits))
     if explain:
+        click.echo(f"\n{hits.search}")
         for hit in hits:
             click.echo(f"\n{hit.rank}  {hit.record.id}\n{hits.explain(hit.rank)!r}")
 
@@ -173,6 +174,8 @@ def recall_to_dict(hits: Recall) -> dict[str, Any]:
         "policy": str(hits.policy),
         "now": hits.now_s,
         "n_candidates": hits.n_candidates,
+        "way": hits.way,
+        "n_visited": hits.n_visited,
         "hits": [{**row, "explanation": hits.explain(i).to_dict()} for i, row in enumerate(hits.to_rows())],
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -17,12 +17,20 @@ from soma.math.policy_expression import INDEXED_FEATURES, Policy
 from soma.math.policy_operations import Binary, Clip, Constant
 from soma.math.policy_terms import Decay, Term
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 __all__ = ["Product", "product_of"]
 
 _LARGEST: Final = 1e30  # of a weight: far from where doubles end, whatever the order of the factors
 _EVER_S: Final = 1e18
-_LOWEST: Final = {"importance": 0.0, "age_s": 0.0, "idle_s": 0.0, "memory_type": "episodic"}
-_HIGHEST: Final = {"importance": 1.0, "age_s": _EVER_S, "idle_s": _EVER_S, "memory_type": "semantic"}
+_LOWEST: Final[dict[str, ArrayLike]] = {"importance": 0.0, "age_s": 0.0, "idle_s": 0.0, "memory_type": "episodic"}
+_HIGHEST: Final[dict[str, ArrayLike]] = {
+    "importance": 1.0,
+    "age_s": _EVER_S,
+    "idle_s": _EVER_S,
+    "memory_type": "semantic",
+}
 _OF_ROWS: Final = frozenset({"importance", "memory_type"})
 
 

@@ -299,9 +299,7 @@ class Best:
         Rows that score less do not count.
     """
 
-    def __init__(
-        self, k: int, ids: Lookup, score: Callable[[Rows], FloatArray], at_least: float = -math.inf
-    ) -> None:
+    def __init__(self, k: int, ids: Lookup, score: Callable[[Rows], FloatArray], at_least: float = -math.inf) -> None:
         self.k, self.ids, self.score, self.threshold = k, ids, score, at_least
         self.rows, self.scores = np.empty(0, dtype=np.int64), np.empty(0)
         self.n_scored = 0

@@ -113,14 +113,14 @@ def _cosines(
     done = 0
     for block in blocks:
         first = block * block_rows
-        for row in range(first, min(first + block_rows, len(scale))):
-            middle[done] = _product(code, row, query)
-            reach[done] = row
-            done += 1
-    for i in range(done):  # a loop of its own: the one above then runs ahead of memory
-        row = np.int64(reach[i])
-        middle[i] *= np.float64(scale[row]) * query_scale
-        reach[i] = np.float64(error[row]) * length + query_error
+        count = min(block_rows, len(scale) - first)
+        # each loop does one thing, without a branch: the processor then runs ahead of memory
+        for i in range(count):
+            middle[done + i] = np.float64(_product(code, first + i, query))
+        for i in range(count):
+            middle[done + i] *= np.float64(scale[first + i]) * query_scale
+            reach[done + i] = np.float64(error[first + i]) * length + query_error
+        done += count
 
 
 @njit(  # type: ignore[untyped-decorator]
@@ -129,7 +129,7 @@ def _cosines(
     ),
     **_OPTIONS,
 )
-def _visit(
+def _visit(  # noqa: PLR0912, PLR0915 - one kernel: calls would hide its loops from the compiler
     code: Any,
     scale: Any,
     error: Any,
@@ -150,7 +150,11 @@ def _visit(
     lows: Any,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
     found, highs = np.empty(1_024, np.int64), np.empty(1_024, np.float64)
-    rows, product, bound = np.empty(block_rows, np.int64), np.empty(block_rows, np.int32), np.empty(block_rows, np.float64)
+    rows, product, bound = (
+        np.empty(block_rows, np.int64),
+        np.empty(block_rows, np.int32),
+        np.empty(block_rows, np.float64),
+    )
     part = np.ones(block_rows, np.float64)
     n_found, n_visited, k = 0, 0, len(lows)
     for block in order:
@@ -158,8 +162,9 @@ def _visit(
         if block_most[block] < least:
             break
         first, count, most = block * block_rows, 0, above[block]
-        # each loop does one thing, without a branch: the processor then runs ahead of memory
-        lightest = (least - 2.0 * SMALLEST) * (1.0 - 2.0**-20) / (most * top) if least > 0.0 and most * top > 0.0 else 0.0
+        lightest = (
+            (least - 2.0 * SMALLEST) * (1.0 - 2.0**-20) / (most * top) if least > 0.0 and most * top > 0.0 else 0.0
+        )
         for row in range(first, min(first + block_rows, len(scale))):
             rows[count] = row
             count += live[row] & (is_even[block] or factor[row] >= lightest)
@@ -313,8 +318,9 @@ def visit(
     >>> from soma.math.weights import Weights
     >>> vectors = np.array([[0.6, 0.8], [1.0, 0.0]], dtype=np.float32)
     >>> weights = Weights.of(np.array([1.0, 0.1]), 2)
-    >>> rows, _, n = visit(code_query(vectors[1]), code_vectors(vectors), weights, np.ones(2, dtype=bool), np.array([0]),
-    ...                    np.full(1, -1.0), floor=0.0, top=1.0, block_rows=2)
+    >>> query, live = code_query(vectors[1]), np.ones(2, dtype=bool)
+    >>> rows, _, n = visit(query, code_vectors(vectors), weights, live, np.array([0]), np.full(1, -1.0),
+    ...                    floor=0.0, top=1.0, block_rows=2)
     >>> rows.tolist(), n
     ([0], 2)
     """

@@ -138,7 +138,15 @@ def _visit_compiled(
             continue
         blocks = np.argsort(-segment.weights.most, kind="stable")
         rows, upper, n = visit(
-            query, segment.codes, segment.weights, segment.live, blocks, lows, floor=floor, top=top, block_rows=block_rows
+            query,
+            segment.codes,
+            segment.weights,
+            segment.live,
+            blocks,
+            lows,
+            floor=floor,
+            top=top,
+            block_rows=block_rows,
         )
         found.append(rows + starts[i])
         uppers.append(upper)

@@ -67,6 +67,10 @@ class Recall:
         How many memories were ranked.
     explanations : tuple of Explanation
         Of a set-level policy, why each hit has its score, which its own features do not tell; else empty.
+    way : str
+        How the hits were found: ``"scan"`` over every memory, or by an index that says so. The answer is the same.
+    n_visited : int
+        How many memories were read for it.
     """
 
     query: Query
@@ -75,6 +79,8 @@ class Recall:
     hits: tuple[Hit, ...]
     n_candidates: int
     explanations: tuple[Explanation, ...] = ()
+    way: str = "scan"
+    n_visited: int = 0
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -103,6 +109,12 @@ class Recall:
             return self.explanations[rank]
         columns = {name: np.array([value]) for name, value in self.hits[rank].features.items()}
         return self.policy.explain(columns, 0)
+
+    @property
+    def search(self) -> str:
+        """How the hits were found, in words: by what, and how many memories were read."""
+        why = f", since {self.policy.why_not}" if self.way == "scan" and self.policy.why_not else ""
+        return f"found by {self.way}: {self.n_visited:,} of {self.n_candidates:,} memories read{why}"
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one flat dictionary a hit: rank, score, what identifies the memory, and every feature."""
@@ -220,6 +232,9 @@ def collect(
     columns: Mapping[str, NDArray[Any]],
     n_candidates: int,
     explanations: tuple[Explanation, ...] = (),
+    *,
+    way: str = "scan",
+    n_visited: int | None = None,
 ) -> Recall:
     """Return the answer made of memories that are ranked already.
 
@@ -237,12 +252,17 @@ def collect(
         How many memories were ranked.
     explanations : tuple of Explanation
         Of a set-level policy, one a hit.
+    way : str
+        How they were found.
+    n_visited : int, optional
+        How many memories were read; all by default.
     """
     hits = tuple(
         Hit(i, float(scores[i]), record, {name: values[i].item() for name, values in columns.items()})
         for i, record in enumerate(records)
     )
-    return Recall(query, policy, now_s, hits, n_candidates, explanations)
+    visited = n_candidates if n_visited is None else n_visited
+    return Recall(query, policy, now_s, hits, n_candidates, explanations, way, visited)
 
 
 def precomputed(dimension: int) -> Callable[[Sequence[MemoryRecord]], NDArray[np.float32]]:

@@ -24,7 +24,7 @@ __all__ = ["TAIL_ROWS", "Tail"]
 TAIL_ROWS: Final = 8_192
 """Rows that the tail takes before it is sealed."""
 
-_COLUMNS: Final = {
+_COLUMNS: Final[dict[str, Any]] = {
     "ids": "S16",
     "timestamp_s": np.float64,
     "last_used_s": np.float64,
@@ -98,10 +98,10 @@ class Tail:
         if self._part is None:
             of = {name: column[: self.n] for name, column in self._columns.items()}
             starts = np.arange(0, self.n, BLOCK)
-            extremes = [
+            least, most = (
                 {name: reduce.reduceat(of[name], starts) if self.n else of[name] for name in NUMBERS}
                 for reduce in (np.minimum, np.maximum)
-            ]
+            )
             segment = Segment(
                 of["ids"],
                 np.empty(0, dtype=np.int32),
@@ -113,7 +113,8 @@ class Tail:
                 _Tagged(self._rows_of_tag, self.n),
                 self._vectors[: self.n],
                 Codes(self._code[: self.n], of["scale"], of["error"]),
-                *extremes,
+                least,
+                most,
                 self._first_expiry_s,
             )
             self._part = Part(segment, of["live"], len(self._row_of))

@@ -58,6 +58,14 @@ class Segment:
         The same in one byte a number.
     least, most : mapping of str to ndarray
         The extremes of numbers in each block.
+    first_expiry_s : float
+        When the first of the rows expires.
+    file : str
+        The name of the file that it lies in; empty if it lies in none.
+    backing : object
+        What is known of that file (`soma.stores.segment_files`).
+    factors : dict
+        What is known of the rows' weights under policies that were asked for.
     """
 
     ids: NDArray[np.bytes_]
@@ -74,6 +82,7 @@ class Segment:
     most: Mapping[str, NDArray[Any]]
     first_expiry_s: float
     file: str = ""
+    backing: Any = None
     factors: dict[Any, Factors] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -147,17 +156,19 @@ class Part:
     segment: Segment
     live: NDArray[np.bool_]
     n_live: int
+    is_spent: bool = False
+    """Whether a dead row's vector is that of no memory any more, and is not to stay in a file."""
 
     @classmethod
     def of(cls, segment: Segment) -> Part:
         """Return a part all of whose rows live."""
         return cls(segment, np.ones(len(segment), dtype=bool), len(segment))
 
-    def without(self, rows: NDArray[np.int64]) -> Part:
+    def without(self, rows: NDArray[np.int64], *, is_spent: bool) -> Part:
         """Return the part after the death of rows."""
         live = self.live.copy()
         live[rows] = False
-        return Part(self.segment, live, int(np.count_nonzero(live)))
+        return Part(self.segment, live, int(np.count_nonzero(live)), self.is_spent or is_spent)
 
 
 class View:
@@ -174,7 +185,6 @@ class View:
         self.n_live = sum(part.n_live for part in self.parts)
         self.n_blocks = [-(-len(part.segment) // BLOCK) for part in self.parts]
         self.starts = np.cumsum([0, *(len(part.segment) for part in self.parts)])
-        self._boxes: tuple[Columns, Columns, Columns, Columns] | None = None
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Return the ids of rows."""
@@ -206,10 +216,7 @@ class View:
     def boxes(self) -> tuple[Columns, Columns]:
         """Return the least and the greatest numbers of each block, of all parts: the least age is the latest time's."""
         ends: list[dict[str, NDArray[Any]]] = [
-            {
-                name: np.concatenate([getattr(part.segment, end)[name] for part in self.parts])
-                for name in NUMBERS
-            }
+            {name: np.concatenate([getattr(part.segment, end)[name] for part in self.parts]) for name in NUMBERS}
             for end in ("least", "most")
         ]
         low, high = ends
@@ -224,11 +231,12 @@ def as_keys(ids: Iterable[UUID]) -> NDArray[np.bytes_]:
     return np.array([id.bytes for id in ids], dtype="S16")
 
 
-def made_segments(rows: Sequence[IndexRow], vectors: NDArray[np.float32], codes: Codes | None = None) -> list[Segment]:
+def made_segments(
+    rows: Sequence[IndexRow], vectors: NDArray[np.float32], segment_rows: int = SEGMENT_ROWS
+) -> list[Segment]:
     """Return rows as segments, put in an order in which blocks have tight bounds."""
     order = _order(np.array([row.last_used_s for row in rows]), np.array([row.importance for row in rows], dtype=float))
-    codes = codes or code_vectors(vectors)
-    numbers = {
+    numbers: dict[str, NDArray[Any]] = {
         "timestamp_s": np.array([row.timestamp_s for row in rows], dtype=np.float64),
         "last_used_s": np.array([row.last_used_s for row in rows], dtype=np.float64),
         "expires_at_s": np.array([NEVER if r.expires_at_s is None else r.expires_at_s for r in rows], dtype=np.float64),
@@ -240,10 +248,10 @@ def made_segments(rows: Sequence[IndexRow], vectors: NDArray[np.float32], codes:
         for tag in row.tags:
             carried.setdefault(tag, []).append(i)
     tags = {tag: np.array(of_tag, dtype=np.int32) for tag, of_tag in carried.items()}
-    return _cut_up(as_keys(row.id for row in rows), numbers, tags, vectors, codes, order)
+    return _cut_up(as_keys(row.id for row in rows), numbers, tags, vectors, code_vectors(vectors), order, segment_rows)
 
 
-def merged_segments(parts: Sequence[Part]) -> list[Segment]:
+def merged_segments(parts: Sequence[Part], segment_rows: int = SEGMENT_ROWS) -> list[Segment]:
     """Return the live rows of parts as new segments."""
     kept = [np.flatnonzero(part.live) for part in parts]
     pairs = list(zip(parts, kept, strict=True))
@@ -272,6 +280,7 @@ def merged_segments(parts: Sequence[Part]) -> list[Segment]:
             )
         ),
         _order(numbers["last_used_s"], numbers["importance"].astype(np.float64)),
+        segment_rows,
     )
 
 
@@ -286,10 +295,11 @@ def _cut_up(
     vectors: NDArray[np.float32],
     codes: Codes,
     order: NDArray[np.int64],
+    segment_rows: int,
 ) -> list[Segment]:
     segments = []
-    for first in range(0, len(order), SEGMENT_ROWS):
-        rows = order[first : first + SEGMENT_ROWS]
+    for first in range(0, len(order), segment_rows):
+        rows = order[first : first + segment_rows]
         place = np.full(len(order), -1, dtype=np.int32)
         place[rows] = np.arange(len(rows))
         of_tags = {tag: np.sort(place[of_tag][place[of_tag] >= 0]) for tag, of_tag in tags.items()}

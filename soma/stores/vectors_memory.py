@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
 
 import numpy as np
 
-from soma.errors import InvalidParameterError
 from soma.math import similarity
 from soma.math.policy import MEMORY_TYPES
 from soma.math.policy_product import Product, product_of
@@ -21,8 +23,9 @@ from soma.math.weights import Factors
 from soma.state.features import features
 from soma.state.query import Filter, Query
 from soma.stores.protocols import Found
+from soma.stores.segment_files import DamagedIndexError
 from soma.stores.segment_tail import TAIL_ROWS, Tail
-from soma.stores.segments import BLOCK, SEGMENT_ROWS, Part, View, as_keys, made_segments, merged_segments
+from soma.stores.segments import BLOCK, SEGMENT_ROWS, Part, Segment, View, as_keys, made_segments, merged_segments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,16 +33,42 @@ if TYPE_CHECKING:
     from soma.math.policy import Policy
     from soma.state.namespace import Namespace
     from soma.stores.rows import IndexRow
+    from soma.stores.segment_files import SegmentFiles
 
-__all__ = ["ExactIndex"]
+__all__ = ["ExactIndex", "Sizes"]
 
 FAST_WAY: Final = "index (fast)"
 WAY: Final = "index"
 
 _COMPILED_FROM: Final = 32_768  # rows: below, the compiler takes longer to load than it will ever save
-_SORTED_AT_ONCE: Final = 4 * BLOCK
-_MOST_SMALL: Final = 8
 _KEPT_PLANS: Final = 64
+
+
+class Sizes(NamedTuple):
+    """When an index puts its rows in order, in rows: how much is written again, against how tight the bounds are.
+
+    Parameters
+    ----------
+    tail : int
+        The tail is sealed when it would hold more.
+    segment : int
+        A full segment; less than half of it is a small one.
+    n_small : int
+        So many small segments are merged.
+    sorted_from : int
+        A batch of more rows becomes segments at once.
+    hollow_from : int
+        A longer segment, half of whose rows are dead, is written again.
+    kept_from : int
+        An index of fewer rows is made from the log faster than it is found again.
+    """
+
+    tail: int = TAIL_ROWS
+    segment: int = SEGMENT_ROWS
+    n_small: int = 8
+    sorted_from: int = 4 * BLOCK
+    hollow_from: int = 2 * BLOCK
+    kept_from: int = 4_096
 
 
 class ExactIndex:
@@ -56,25 +85,57 @@ class ExactIndex:
     is_compiled : bool, optional
         Whether to search with the compiled kernels (extra ``fast``); by default where they are installed and the index
         is large enough to repay their loading. The answers are the same.
+    files : SegmentFiles, optional
+        Where it is saved when it is closed, and found again; full segments lie there, mapped into memory.
+    sizes : Sizes
+        When the tail is sealed and segments are merged.
 
     Notes
     -----
     Laws: ``property_tests/stores/test_exact_index.py``: every answer equals `soma.state.recall.rank`.
     """
 
-    def __init__(self, dimension: int, *, is_compiled: bool | None = None) -> None:
+    def __init__(
+        self,
+        dimension: int,
+        *,
+        is_compiled: bool | None = None,
+        files: SegmentFiles | None = None,
+        sizes: Sizes | None = None,
+    ) -> None:
         self.dimension = dimension
         self.is_compiled = is_compiled
+        self._files = files
+        self._sizes = Sizes() if sizes is None else sizes
         self._writing = threading.Lock()
         self._plans: dict[Policy, Product | None] = {}
-        self._followed = ("", 0)
+        self._sealed: list[Part] = []
         self._clear()
+        saved = None if files is None else files.load()
+        if saved is not None:
+            self._sealed, self._followed = saved.parts, (saved.log, saved.position)
+            self._saved = self._followed
+            self._view = View(self._sealed)
 
     def __len__(self) -> int:
         return self._view.n_live
 
+    @property
+    def n_bytes(self) -> dict[str, int]:
+        """How many bytes are held ``"in memory"``, and how many ``"mapped"`` from files, which memory only borrows."""
+        held = {"in memory": 0, "mapped": 0}
+        for part in self._view.parts:
+            segment = part.segment
+            columns = [segment.ids, segment.id_order, segment.vectors, *segment.numbers.values()]
+            held["mapped" if segment.file else "in memory"] += sum(column.nbytes for column in columns)
+            codes = segment.codes
+            factors = [factors.factor for factors in segment.factors.values()]
+            held["in memory"] += sum(a.nbytes for a in (part.live, codes.code, codes.scale, codes.error, *factors))
+        return held
+
     def _clear(self) -> None:
-        self._sealed: list[Part] = []
+        self._followed = self._saved = ("", 0)
+        self._sealed = []
         self._tail = Tail(self.dimension)
         self._view = View([])
 
@@ -89,11 +150,33 @@ class ExactIndex:
     def clear(self) -> None:
         """Take everything out, and forget what was followed."""
         with self._writing:
-            self._followed = ("", 0)
             self._clear()
 
+    def save(self) -> None:
+        """Write the index down, if it has files and has followed a log further than what is written."""
+        files = self._files
+        if files is None or files.is_read_only or not self._followed[0] or self._followed == self._saved:
+            return
+        with self._writing:
+            if self._view.n_live < self._sizes.kept_from:
+                files.clear()
+            else:
+                self._seal()
+                self._merge([part for part in self._sealed if part.is_spent])
+                self._settle()
+                self._sealed = files.save(self._sealed, *self._followed)
+                self._view = View(self._sealed)
+            self._saved = self._followed
+
     def close(self) -> None:
-        """Hold nothing any more; closing twice is allowed."""
+        """Save what is to be kept, and hold nothing any more; closing twice is allowed.
+
+        What cannot be saved is made again from the log: a warning says so.
+        """
+        try:
+            self.save()
+        except (OSError, DamagedIndexError) as error:
+            warnings.warn(f"the index is not saved, and will be made again: {error}", RuntimeWarning, stacklevel=2)
         self.clear()
 
     def upsert(
@@ -120,11 +203,11 @@ class ExactIndex:
         taken = [rows[i] for i in kept]
         block = np.array([vectors[i] for i in kept], dtype=np.float32).reshape(len(kept), self.dimension)
         with self._writing:
-            self._bury([row.id for row in taken])
-            if len(taken) > _SORTED_AT_ONCE:
-                self._sealed += [Part.of(segment) for segment in made_segments(taken, block)]
+            self._bury([row.id for row in taken], block)
+            if len(taken) > self._sizes.sorted_from:
+                self._sealed += map(Part.of, made_segments(taken, block, self._sizes.segment))
             else:
-                if self._tail.n + len(taken) > TAIL_ROWS:
+                if self._tail.n + len(taken) > self._sizes.tail:
                     self._seal()
                 self._tail.append(taken, block)
             self._settle()
@@ -132,35 +215,56 @@ class ExactIndex:
     def remove(self, ids: Iterable[UUID], position: int) -> None:  # noqa: ARG002 - as in upsert
         """Take memories out as of a log position; those that are not in are passed over."""
         with self._writing:
-            self._bury(list(ids))
+            self._bury(list(ids), None)
             self._settle()
 
-    def _bury(self, ids: Sequence[UUID]) -> None:
+    def _bury(self, ids: Sequence[UUID], successors: NDArray[np.float32] | None) -> None:
+        """Let rows die; where no equal vector takes a dead one's place, its file is deleted at once."""
         self._tail.drop(ids)
         keys = as_keys(ids)
         for i, part in enumerate(self._sealed):
-            rows = part.segment.rows_of(keys)
-            rows = rows[rows >= 0]
-            rows = rows[part.live[rows]]
-            if len(rows):
-                self._sealed[i] = part.without(rows)
+            segment = part.segment
+            self._check(segment, np.empty(0, dtype=np.int64))
+            rows = segment.rows_of(keys)
+            dead = np.flatnonzero(rows >= 0)
+            dead = dead[part.live[rows[dead]]]
+            if not len(dead):
+                continue
+            is_spent = successors is None or not np.array_equal(segment.vectors[rows[dead]], successors[dead])
+            if is_spent and segment.file and self._files is not None and not self._files.is_read_only:
+                self._files.drop(segment.file)
+            self._sealed[i] = part.without(rows[dead], is_spent=is_spent)
 
     def _seal(self) -> None:
         part = self._tail.part()
-        if part.n_live:
-            self._sealed += [Part.of(segment) for segment in merged_segments([part])]
         self._tail = Tail(self.dimension)
+        self._sealed.append(part)
+        self._merge([part])
+
+    def _merge(self, parts: Sequence[Part]) -> None:
+        self._sealed = [part for part in self._sealed if part not in parts]
+        living = [part for part in parts if part.n_live]
+        for part in living:
+            self._check(part.segment, None)
+        if living:
+            self._sealed += map(Part.of, merged_segments(living, self._sizes.segment))
 
     def _settle(self) -> None:
-        """Merge what is worth it, and show readers what there is now."""
-        small = [part for part in self._sealed if 2 * part.n_live < SEGMENT_ROWS]
-        hollow = [p for p in self._sealed if 2 * p.n_live < len(p.segment) and len(p.segment) > 2 * BLOCK]
-        merged = small if len(small) >= _MOST_SMALL else hollow
+        """Merge what is worth it, file what is full, and show readers what there is now."""
+        sizes, files = self._sizes, self._files
+        small = [part for part in self._sealed if 2 * part.n_live < sizes.segment]
+        hollow = [p for p in self._sealed if 2 * p.n_live < len(p.segment) and len(p.segment) > sizes.hollow_from]
+        merged = small if len(small) >= sizes.n_small else hollow
         if merged:
-            self._sealed = [part for part in self._sealed if part not in merged]
-            living = [part for part in merged if part.n_live]
-            self._sealed += [Part.of(segment) for segment in merged_segments(living)] if living else []
+            self._merge(merged)
+        if files is not None and not files.is_read_only:
+            is_due = [2 * len(p.segment) >= sizes.segment and not p.segment.file for p in self._sealed]
+            self._sealed = [files.filed(p) if due else p for p, due in zip(self._sealed, is_due, strict=True)]
         self._view = View([*self._sealed, self._tail.part()])
+
+    def _check(self, segment: Segment, rows: NDArray[np.int64] | None) -> None:
+        if segment.backing is not None and self._files is not None:
+            self._files.check(segment, rows)
 
     def search(self, query: Query, policy: Policy, namespace: Namespace, now_s: float, k: int, keep: Filter) -> Found:
         """Return the ``k`` best memories, exactly.
@@ -187,13 +291,15 @@ class ExactIndex:
         """
         view = self._view
         is_compiled = self._compiles(view)
-        asked = _Asked(view, query, policy, namespace, now_s)
+        product = self._product(policy)
+        for part in view.parts:  # the compiled kernel reads codes where the other reads every vector
+            self._check(part.segment, np.empty(0, dtype=np.int64) if is_compiled and product else None)
+        asked = _Asked(view, query, policy, namespace, now_s, self._check)
         lives = [self._candidates(part, keep, now_s) for part in view.parts]
         n_candidates = sum(
             part.n_live if live is part.live else int(np.count_nonzero(live))
             for part, live in zip(view.parts, lives, strict=True)
         )
-        product = self._product(policy)
         best = (
             asked.by_boxes(lives, k, is_compiled)
             if product is None
@@ -237,7 +343,16 @@ class ExactIndex:
 class _Asked:
     """One query over one view."""
 
-    def __init__(self, view: View, query: Query, policy: Policy, namespace: Namespace, now_s: float) -> None:
+    def __init__(
+        self,
+        view: View,
+        query: Query,
+        policy: Policy,
+        namespace: Namespace,
+        now_s: float,
+        check: Callable[[Segment, NDArray[np.int64] | None], None],
+    ) -> None:
+        self.check = check
         self.view, self.query, self.policy, self.namespace, self.now_s = view, query, policy, namespace, now_s
         self.target = similarity.unit_vectors(query.embedding or ())
 
@@ -247,11 +362,15 @@ class _Asked:
     def exact(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         vectors = np.empty((len(rows), len(self.target)), dtype=np.float32)
         for part, where, within in self.view.places(rows):
+            self.check(part.segment, within)
             vectors[where] = part.segment.vectors[within]
         return self.features(self.view.columns(rows), similarity.cosine(self.target, vectors))
 
     def score(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.broadcast_to(self.policy.evaluate(self.exact(rows)), rows.shape)
+
+    def score_from(self, start: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self.score(rows + start)
 
     def by_weight(self, product: Product, lives: Sequence[NDArray[np.bool_]], k: int, is_compiled: bool) -> TopK:
         """Return the best where the score is similarity times weight."""
@@ -271,9 +390,7 @@ class _Asked:
         for part, live, n in zip(self.view.parts, lives, self.view.n_blocks, strict=True):
             of_part = None if bounds is None else (bounds[0][first : first + n], bounds[1][first : first + n])
             weights = self._factors(part, product).at(now_s, of_part, product.top)
-            segments.append(
-                Weighted(part.segment.vectors, weights, live, part.segment.codes if is_compiled else None)
-            )
+            segments.append(Weighted(part.segment.vectors, weights, live, part.segment.codes if is_compiled else None))
             first += n
         return weighted_top_k(
             self.target, segments, self.view, k=k, score=self.score, floor=product.floor, top=product.top,
@@ -283,9 +400,9 @@ class _Asked:
     def _factors(self, part: Part, product: Product) -> Factors:
         segment, scale = part.segment, self.namespace.importance_scale
         key = (product.fixed, tuple(product.half_life_s.items()), scale)
-        known = segment.factors.get(key)
-        if known is not None:
-            return known
+        kept = segment.factors.get(key)
+        if kept is not None:
+            return kept
         columns = segment.columns(slice(None))
         known = features(product.fixed.features, columns, (), self.query, self.namespace, self.now_s, None)
         weight = np.broadcast_to(product.fixed.evaluate(known), len(segment))
@@ -305,7 +422,7 @@ class _Asked:
         firsts = np.cumsum([0, *view.n_blocks])
         parts: list[TopK] = [TopK(np.empty(0, dtype=np.int64), np.empty(0), 0, 0)] * len(view.parts)
         ids = [part.segment.ids for part in view.parts]
-        bound_of = [float(whole[a:b].max()) for a, b in zip(firsts, firsts[1:], strict=False)]
+        bound_of = [float(whole[a:b].max()) for a, b in pairwise(firsts)]
         for i in sorted(range(len(view.parts)), key=lambda i: -bound_of[i]):
             first, start = int(firsts[i]), int(view.starts[i])
 
@@ -324,9 +441,7 @@ class _Asked:
                 highest: NDArray[np.float64],
                 first: int = first,
             ) -> NDArray[np.float64]:
-                low, high = (
-                    {name: ends[first + blocks] for name, ends in box.items()} for box in (least, greatest)
-                )
+                low, high = ({name: ends[first + blocks] for name, ends in box.items()} for box in (least, greatest))
                 bound = self.policy.bounds({**low, "similarity": lowest}, {**high, "similarity": highest})[1]
                 return np.broadcast_to(bound, blocks.shape)
 
@@ -336,7 +451,7 @@ class _Asked:
                 segment.vectors,
                 ids[i],
                 k=k,
-                score=lambda rows, start=start: self.score(rows + start),
+                score=partial(self.score_from, start),
                 upper=upper,
                 upper_within=upper_within,
                 block_upper=whole[first : first + view.n_blocks[i]],
