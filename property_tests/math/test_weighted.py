@@ -201,3 +201,15 @@ def test_weights_alone_are_their_own_bounds() -> None:
     weights = Weights.of(np.array([0.5, 0.25, 1e-50]), 2)
     assert weights.factor.tolist() == [0.5, 0.25, TINY]
     assert not weights.is_even.any()
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_weights_below_what_a_float32_holds_are_told_apart(seed: int, is_compiled: bool) -> None:
+    rng = np.random.default_rng(seed)
+    n = 40
+    importance = 10.0 ** rng.uniform(-300, -36, n)
+    case = Case(
+        unit_vectors(np.ones(4)), unit_vectors(np.ones((n, 4)) + 0.1 * rng.normal(size=(n, 4))), rng.permutation(n),
+        importance, np.zeros(n), np.zeros(n), np.ones(n, dtype=bool), {}, False, 0.0, 0.0, 1.0, (), 8, 3,
+    )  # fmt: skip
+    assert_same(case.search(is_compiled), case.reference())

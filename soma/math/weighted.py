@@ -128,7 +128,7 @@ def _visit_compiled(
 ) -> int:
     from soma.math.topk_numba import visit  # noqa: PLC0415 - the compiler is loaded on first use
 
-    lows = np.full(min(best.k, int(starts[-1])), -1.0)
+    lows = np.full(max(1, min(best.k, int(starts[-1]))), -1.0)
     found: list[Rows] = []
     uppers: list[FloatArray] = []
     n_visited = 0
