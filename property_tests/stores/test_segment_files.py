@@ -180,7 +180,7 @@ def test_a_memory_opens_its_index_without_making_it_again(tmp_path: Path) -> Non
     with soma.open(tmp_path, embedder=embedder, clock=lambda: 1e6) as m:
         assert m._store.index._view.parts[0].segment.backing is not None  # type: ignore[attr-defined]
         assert m.recall("note 3 of 5", k=10).hits == wanted.hits
-        m.remember("note 3 of 5, once more")
+        m.remember("note 3 of 5", importance=10)
         more = m.recall("note 3 of 5", k=10)
         assert more.hits != wanted.hits
     (segment,) = folder.glob("*.segment")
