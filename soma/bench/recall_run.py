@@ -153,7 +153,11 @@ class _Worker:
             text=True,
             env={**os.environ, **_ONE_THREAD},
         )
-        self.bytes_per_row: float | None = self._read()["bytes_per_row"]
+        try:
+            self.bytes_per_row: float | None = self._read()["bytes_per_row"]
+        except StoreError:
+            self.close()
+            raise
 
     def ask(self, query: int) -> dict[str, Any]:
         return self._call({"ask": query})
@@ -198,7 +202,7 @@ def serve(name: str, folder: Path) -> None:
     folder : Path
         Of a task that was saved.
     """
-    ready = SYSTEMS[name].prepare(RecallTask.load(folder))
+    ready = SYSTEMS[name].prepare(RecallTask.load(folder), folder / f"of {name}")
     _say({"bytes_per_row": ready.bytes_per_row})
     for line in sys.stdin:
         message = json.loads(line)

@@ -6,9 +6,9 @@ Peers are given the weights of the rows at the time of the query for nothing.
 from __future__ import annotations
 
 import importlib
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,7 +66,7 @@ class System:
     distribution : str
         The package as it is installed: its version is stated.
     prepare : callable
-        Takes a task in.
+        Takes a task in; files may lie in a folder that it is given.
     is_exact : bool
         Whether it means to find the best; others state their recall.
     """
@@ -74,7 +74,7 @@ class System:
     name: str
     package: str
     distribution: str
-    prepare: Callable[[RecallTask], Ready]
+    prepare: Callable[[RecallTask, Path], Ready]
     is_exact: bool = True
 
     @property
@@ -88,20 +88,18 @@ def installed() -> list[System]:
     return [system for system in SYSTEMS.values() if find_spec(system.package) is not None]
 
 
-def _soma(task: RecallTask, *, is_compiled: bool) -> Ready:
-    folder = tempfile.TemporaryDirectory(prefix="soma-bench-")
-    files = SegmentFiles(Path(folder.name) / "index", {}, lambda _position: "")
+def _soma(task: RecallTask, scratch: Path, *, is_compiled: bool) -> Ready:
+    files = SegmentFiles(scratch, {}, lambda _position: "")
     index = ExactIndex(task.setting.dimension, is_compiled=is_compiled, files=files)
     rows = [
         IndexRow(UUID(int=i), time_s, time_s, importance, "episodic", None, (), b"")
         for i, (time_s, importance) in enumerate(zip(task.time_s.tolist(), task.importance.tolist(), strict=True))
     ]
     index.upsert(rows, list(task.vectors), 1)
-    queries = [Query(embedding=query) for query in task.queries]  # type: ignore[arg-type]
+    queries = [Query(embedding=query) for query in task.queries]
     policy, k, keep = task.setting.policy, task.setting.k, Filter.of()
 
     def search(i: int) -> Any:
-        assert folder is not None  # noqa: S101 - the files live as long as what asks
         return index.search(queries[i], policy, _LAB, SPAN_S, k, keep)
 
     search(0)
@@ -128,12 +126,12 @@ def _brute(task: RecallTask, products: Callable[[NDArray[np.float32]], NDArray[A
     )
 
 
-def _numpy(task: RecallTask) -> Ready:
+def _numpy(task: RecallTask, _scratch: Path) -> Ready:
     vectors = np.array(task.vectors)
     return _brute(task, lambda query: vectors @ query)
 
 
-def _numba(task: RecallTask) -> Ready:
+def _numba(task: RecallTask, _scratch: Path) -> Ready:
     from soma.bench.fused_scan import fused_scan  # noqa: PLC0415 - compiled when it is asked for
 
     vectors, weights, k = np.array(task.vectors), task.weights.astype(np.float32), task.setting.k
@@ -144,7 +142,7 @@ def _numba(task: RecallTask) -> Ready:
     )
 
 
-def _faiss(task: RecallTask) -> Ready:
+def _faiss(task: RecallTask, _scratch: Path) -> Ready:
     faiss = importlib.import_module("faiss")
     faiss.omp_set_num_threads(1)
     n, d, k = task.setting.n, task.setting.dimension, task.setting.k
@@ -163,22 +161,25 @@ def _faiss(task: RecallTask) -> Ready:
     return _brute(task, products)
 
 
-def _sklearn(task: RecallTask) -> Ready:
+def _sklearn(task: RecallTask, _scratch: Path) -> Ready:
     neighbors = importlib.import_module("sklearn.neighbors")
-    model = neighbors.NearestNeighbors(n_neighbors=task.setting.k, algorithm="brute", n_jobs=1)
+    k, weights = task.setting.k, task.weights
+    model = neighbors.NearestNeighbors(n_neighbors=min(task.setting.n, 2 * k), algorithm="brute", n_jobs=1)
     # the largest weighted product is the least distance to a row made longer, so that all are equally long
     scaled = task.vectors * task.weights[:, None].astype(np.float32)
     length = np.einsum("ij,ij->i", scaled, scaled)
     model.fit(np.column_stack([scaled, np.sqrt(length.max() - length)]))
     queries = np.column_stack([task.queries, np.zeros(len(task.queries), dtype=np.float32)])
-    return Ready(
-        lambda i: model.kneighbors(queries[i : i + 1], return_distance=False)[0].tolist(),
-        lambda _: 1.0,
-        4.0 * (task.setting.dimension + 1),
-    )
+
+    def ask(i: int) -> list[int]:
+        rows = model.kneighbors(queries[i : i + 1], return_distance=False)[0]  # by distances that round: too many
+        chosen: list[int] = rows[_weighted(task.vectors[rows] @ task.queries[i], weights[rows], k)].tolist()
+        return chosen
+
+    return Ready(ask, lambda _: 1.0, 4.0 * (task.setting.dimension + 1))
 
 
-def _usearch(task: RecallTask) -> Ready:
+def _usearch(task: RecallTask, _scratch: Path) -> Ready:
     usearch = importlib.import_module("usearch.index")
     if not task.setting.decays:
         vectors, queries = np.array(task.vectors), np.array(task.queries)
@@ -197,7 +198,7 @@ def _usearch(task: RecallTask) -> Ready:
     return _of_candidates(task, near, index.memory_usage / task.setting.n)
 
 
-def _hnswlib(task: RecallTask) -> Ready:
+def _hnswlib(task: RecallTask, _scratch: Path) -> Ready:
     hnswlib = importlib.import_module("hnswlib")
     index = hnswlib.Index(space="ip", dim=task.setting.dimension)
     index.init_index(max_elements=task.setting.n, ef_construction=100, M=16)
@@ -230,8 +231,8 @@ def _of_candidates(
 SYSTEMS: Final = {
     system.name: system
     for system in (
-        System("soma (fast)", "numba", "soma-fractal-memory", lambda task: _soma(task, is_compiled=True)),
-        System("soma (numpy)", "numpy", "soma-fractal-memory", lambda task: _soma(task, is_compiled=False)),
+        System("soma (fast)", "numba", "soma-fractal-memory", partial(_soma, is_compiled=True)),
+        System("soma (numpy)", "numpy", "soma-fractal-memory", partial(_soma, is_compiled=False)),
         System("numpy", "numpy", "numpy", _numpy),
         System("numba", "numba", "numba", _numba),
         System("faiss", "faiss", "faiss-cpu", _faiss),
