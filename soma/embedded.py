@@ -22,9 +22,10 @@ from soma.state.events import (
 )
 from soma.state.namespace import Namespace
 from soma.state.query import Filter, Query
-from soma.state.recall import Recall, collect, rank
+from soma.state.recall import Recall, collect
 from soma.state.record import MemoryRecord
 from soma.state.stored import Effect, EffectKind, StoredMemory, admit, evolve, evolve_link
+from soma.stores.candidates import Candidates
 from soma.stores.rows import index_row, vector_key
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class EmbeddedStore:
         self.namespace = registration.name
         self.index = index
         self._made: dict[bytes, NDArray[np.float32]] = {}
+        self._candidates: Candidates | None = None
         with storage.reading():
             self.registration = storage.records.namespaces().get(self.namespace, registration)
             log, self._position = index.followed()
@@ -119,7 +121,7 @@ class EmbeddedStore:
         return asked
 
     def search(self, query: Query, policy: Policy, now_s: float, k: int, keep: Filter) -> Recall:
-        """Return the ``k`` best memories: by the index where it can serve the policy, else over all of them.
+        """Return the ``k`` best memories: by the index where it can serve the policy, else over all candidates.
 
         Both give what `soma.state.recall.rank` gives.
         """
@@ -127,20 +129,22 @@ class EmbeddedStore:
             raise InvalidParameterError("k", k, "must be an integer >= 1")
         with self.storage.reading():
             self._catch_up()
-            if query.embedding is not None and policy.index_servable:
+            if query.embedding is not None and policy.index_servable and not keep.where:
                 found = self.index.search(query, policy, self.registration, now_s, k, keep)
-                records = [memory.record for memory in self.live(found.ids)]
+                records = self._live_records(found.ids)
                 return collect(query, policy, now_s, records, found.scores, found.columns, found.n_candidates)
+            candidates = self._all_candidates()
+            candidates.prepare(policy, keep, lambda: self.storage.records.live(self.namespace))
+            return candidates.search(query, policy, self.registration, now_s, k, keep, self._live_records)
+
+    def _all_candidates(self) -> Candidates:
+        """Return what policies read that no index serves; made for the first of them; then it follows the log."""
+        if self._candidates is None:
             memories = self.storage.records.live(self.namespace)
-            return rank(
-                [memory for memory in memories if keep.admits(memory.record, now_s)],
-                query,
-                policy=policy,
-                namespace=self.registration,
-                now_s=now_s,
-                k=k,
-                vectors=self.vectors,
-            )
+            candidates = Candidates(self.embedder.dimension)
+            candidates.put(memories, self.vectors([memory.record for memory in memories]))
+            self._candidates = candidates
+        return self._candidates
 
     def place(self, records: Sequence[MemoryRecord]) -> list[MemoryRecord]:
         """Return the records with the coordinates that the namespace's projector gives to their vectors.
@@ -250,7 +254,13 @@ class EmbeddedStore:
             self.index.remove(gone, head)
             self.index.upsert(rows, [vectors[row.vector_key] for row in rows], head)
             self.index.follow(self.storage.identity, head)
+            if self._candidates is not None:
+                self._candidates.drop(gone)
+                self._candidates.put(live, np.array([vectors[row.vector_key] for row in rows], dtype=np.float32))
             self._position = head
+
+    def _live_records(self, ids: Sequence[UUID]) -> list[MemoryRecord]:
+        return [memory.record for memory in self.live(ids)]
 
     def live(self, ids: Sequence[UUID]) -> list[StoredMemory]:
         """Return live memories by id, in their order, or raise `NotFoundError`."""

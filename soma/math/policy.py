@@ -35,6 +35,7 @@ from soma.math import policy_json, presets
 from soma.math.policy_builders import (
     activation,
     age_s,
+    bm25,
     clip,
     constant,
     decay,
@@ -46,11 +47,13 @@ from soma.math.policy_builders import (
     log,
     max,  # noqa: A004 - read as p.max
     memory_type,
+    mentions,
     min,  # noqa: A004 - read as p.min
     n_recalls,
     same_cell,
     similarity,
     trace,
+    when,
 )
 from soma.math.policy_changes import Difference, differences, with_curve
 from soma.math.policy_evaluate import MEMORY_TYPES
@@ -60,7 +63,7 @@ from soma.math.policy_json import MAX_DEPTH, NodeForm
 from soma.math.policy_operations import BINARY, MAX_NODES, UNARY, Binary, Clip, Constant, Unary
 from soma.math.policy_set import Context, MinMax, Rank, ReciprocalRank, SetLevel, TopMean
 from soma.math.policy_set_builders import context, minmax, rank, rrf, top_mean
-from soma.math.policy_terms import TERMS, Decay, MemoryTypeIs, SameCell, Term
+from soma.math.policy_terms import TERMS, BestMatch, Decay, MemoryTypeIs, Mentions, SameCell, Term
 from soma.math.presets import default
 
 __all__ = [
@@ -68,6 +71,7 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_NODES",
     "MEMORY_TYPES",
+    "BestMatch",
     "Binary",
     "Clip",
     "Constant",
@@ -76,6 +80,7 @@ __all__ = [
     "Difference",
     "Explanation",
     "MemoryTypeIs",
+    "Mentions",
     "MinMax",
     "Policy",
     "Rank",
@@ -87,6 +92,7 @@ __all__ = [
     "Unary",
     "activation",
     "age_s",
+    "bm25",
     "clip",
     "constant",
     "context",
@@ -103,6 +109,7 @@ __all__ = [
     "log",
     "max",
     "memory_type",
+    "mentions",
     "min",
     "minmax",
     "n_recalls",
@@ -114,6 +121,7 @@ __all__ = [
     "similarity",
     "top_mean",
     "trace",
+    "when",
     "with_curve",
 ]
 
@@ -209,6 +217,8 @@ _FORMS: Final = {
     **{name: NodeForm(partial(Unary, name), nodes=("of",)) for name in UNARY},
     **{symbol: NodeForm(partial(Binary, symbol), nodes=("left", "right")) for symbol in BINARY},
     "constant": NodeForm(Constant, values=("value",)),
+    "bm25": NodeForm(BestMatch, values=("k1", "b")),
+    "mentions": NodeForm(Mentions, values=("field",)),
     "same_cell": NodeForm(SameCell, values=("level",)),
     "memory_type": NodeForm(MemoryTypeIs, values=("is_type",)),
     "clip": NodeForm(Clip, nodes=("of",), values=("lower", "upper")),

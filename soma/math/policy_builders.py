@@ -8,11 +8,12 @@ from functools import reduce
 from soma.math import decay as curves
 from soma.math.policy_expression import Operand, Policy
 from soma.math.policy_operations import Constant, lift
-from soma.math.policy_terms import Decay, MemoryTypeIs, SameCell, Term
+from soma.math.policy_terms import BestMatch, Decay, MemoryTypeIs, Mentions, SameCell, Term
 
 __all__ = [
     "activation",
     "age_s",
+    "bm25",
     "clip",
     "constant",
     "decay",
@@ -24,11 +25,13 @@ __all__ = [
     "log",
     "max",
     "memory_type",
+    "mentions",
     "min",
     "n_recalls",
     "same_cell",
     "similarity",
     "trace",
+    "when",
 ]
 
 
@@ -118,6 +121,84 @@ def lexical() -> Policy:
     [0.5]
     """
     return Term("lexical")
+
+
+def bm25(*, k1: float = 0.9, b: float = 0.4) -> Policy:
+    """Return the term for BM25: how well the memory's words answer the query's, rare words counting most.
+
+    Words lose case, punctuation and endings, and stop words are left out (`soma.state.words.stems`). What is rare and
+    what is long is said of the candidates of the recall: all live memories that its filters admit.
+
+    Parameters
+    ----------
+    k1 : float, default 0.9
+        How late a repeated word stops counting, >= 0.
+    b : float, default 0.4
+        How much a text's length is held against it, in [0, 1].
+
+    Returns
+    -------
+    Policy
+        >= 0, without an upper end; 0 for a memory that has none of the words. See `soma.math.bm25`.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a constant outside its domain.
+
+    Examples
+    --------
+    >>> bm25().evaluate({"bm25": [2.5]}).tolist()
+    [2.5]
+    >>> sorted(bm25(b=0.75).features)
+    ['bm25(k1=0.9, b=0.75)']
+    """
+    return BestMatch(k1, b)
+
+
+def mentions(field: str) -> Policy:
+    """Return the share of the words of one field of the payload that the query has: who or what it names.
+
+    Parameters
+    ----------
+    field : str
+        The path of the field in the payload, dotted: ``"speaker"``, ``"author.name"``.
+
+    Returns
+    -------
+    Policy
+        In [0, 1]; of a list, for the item that the query names best; 0 where there is no text.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a path outside its domain.
+
+    Examples
+    --------
+    >>> mentions("speaker").evaluate({"mentions.speaker": [1.0, 0.5]}).tolist()
+    [1.0, 0.5]
+    """
+    return Mentions(field)
+
+
+def when() -> Policy:
+    """Return the term for the time that the query names: 1 within it, and less the further away.
+
+    A query such as "last May" names an interval (`soma.state.times`). At a distance of d from one of length L the term
+    is 1 / (1 + d/L). For a query that names no time it is 1 for all memories: nothing speaks against any.
+
+    Returns
+    -------
+    Policy
+        In (0, 1].
+
+    Examples
+    --------
+    >>> when().evaluate({"when": [1.0, 0.5]}).tolist()
+    [1.0, 0.5]
+    """
+    return Term("when")
 
 
 def graph() -> Policy:

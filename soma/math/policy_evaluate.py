@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from soma.math.policy_bounds import Interval
     from soma.math.policy_expression import Policy
 
-__all__ = ["MEMORY_TYPES", "NUMERIC_FEATURES", "PAYLOAD", "Columns", "bound", "evaluate", "explain"]
+__all__ = ["BM25", "MEMORY_TYPES", "MENTIONS", "NUMERIC_FEATURES", "PAYLOAD", "Columns", "bound", "evaluate", "explain"]
 
 Columns: TypeAlias = "Mapping[str, NDArray[Any]]"
 Key = TypeVar("Key", bound=Hashable)
@@ -40,9 +40,16 @@ NUMERIC_FEATURES: Final = {
     "trace": _finite_non_negative,
     "lexical": finite,
     "graph": finite,
+    "when": unit_interval,
     "common_level": _finite_non_negative,
 }
 """The features that are numbers, each with the check of its domain."""
+
+BM25: Final = "bm25"
+"""What the name of a feature begins with that scores the words of a query; what follows is how."""
+
+MENTIONS: Final = "mentions."
+"""What the name of a feature begins with that says how much of one field of the payload a query names."""
 
 PAYLOAD: Final = "payload."
 """What the name of a feature begins with that holds one field of the payload, as a label; ``""`` for none."""
@@ -52,7 +59,7 @@ def evaluate(policy: Policy, features: Mapping[str, ArrayLike]) -> FloatArray:
     """Return the value of ``policy`` at each row of ``features``."""
     columns, shape = _table(policy, features)
     with np.errstate(all="ignore"):
-        return np.asarray(_value(policy, columns), dtype=np.float64).reshape(shape)
+        return np.asarray(_Values(columns).of(policy), dtype=np.float64).reshape(shape)
 
 
 def explain(policy: Policy, features: Mapping[str, ArrayLike], rows: Sequence[int]) -> tuple[Explanation, ...]:
@@ -66,7 +73,7 @@ def explain(policy: Policy, features: Mapping[str, ArrayLike], rows: Sequence[in
     if policy.is_pointwise and columns:  # then no other row matters
         columns, chosen = {name: column[chosen] for name, column in columns.items()}, np.arange(len(rows))
     with np.errstate(all="ignore"):
-        return _explained(policy, columns, chosen)
+        return _explained(policy, _Values(columns), chosen)
 
 
 def bound(policy: Policy, lower: Mapping[str, ArrayLike], upper: Mapping[str, ArrayLike]) -> Interval:
@@ -95,6 +102,10 @@ def _column(name: str, features: Mapping[str, ArrayLike]) -> NDArray[Any]:
         raise InvalidParameterError("features", sorted(features), f"must include {name}, which the policy reads")
     if name in NUMERIC_FEATURES:
         return NUMERIC_FEATURES[name](name, features[name])
+    if name.startswith(BM25):
+        return _finite_non_negative(name, features[name])
+    if name.startswith(MENTIONS):
+        return unit_interval(name, features[name])
     found = np.asarray(features[name])
     if name == "id":
         if found.dtype.kind not in "SUiu":
@@ -124,12 +135,22 @@ def _aligned(columns: Mapping[Key, NDArray[Any]]) -> tuple[dict[Key, NDArray[Any
     return flat, aligned[0].shape if aligned else ()
 
 
-def _value(node: Policy, columns: Columns) -> FloatArray:
-    return _finite(node, node.compute(*_inputs(node, columns)))
+class _Values:
+    """What each node is worth on one table of features: equal nodes are computed once."""
 
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._known: dict[Policy, FloatArray] = {}
 
-def _inputs(node: Policy, columns: Columns) -> list[NDArray[Any]]:
-    return [*(_value(operand, columns) for operand in node.operands), *(columns[name] for name in node.reads)]
+    def of(self, node: Policy) -> FloatArray:
+        """Return the value of a node in every row."""
+        if node not in self._known:
+            self._known[node] = _finite(node, node.compute(*self.inputs(node)))
+        return self._known[node]
+
+    def inputs(self, node: Policy) -> list[NDArray[Any]]:
+        """Return what a node computes its value from: its operands' values, then the features that it reads."""
+        return [*map(self.of, node.operands), *(self._columns[name] for name in node.reads)]
 
 
 def _finite(node: Policy, value: FloatArray) -> FloatArray:
@@ -141,11 +162,10 @@ def _finite(node: Policy, value: FloatArray) -> FloatArray:
     return value
 
 
-def _explained(node: Policy, columns: Columns, rows: NDArray[np.intp]) -> tuple[Explanation, ...]:
-    inputs = _inputs(node, columns)
-    values = _at(_finite(node, node.compute(*inputs)), rows)
-    parts = [_explained(part, columns, rows) for part in _parts(node)]
-    facts = {label: _at(found, rows) for label, found in node.facts(*inputs).items()}
+def _explained(node: Policy, values: _Values, rows: NDArray[np.intp]) -> tuple[Explanation, ...]:
+    scores = _at(values.of(node), rows)
+    parts = [_explained(part, values, rows) for part in _parts(node)]
+    facts = {label: _at(found, rows) for label, found in node.facts(*values.inputs(node)).items()}
     return tuple(
         Explanation(
             node.formula.text,
@@ -153,7 +173,7 @@ def _explained(node: Policy, columns: Columns, rows: NDArray[np.intp]) -> tuple[
             node.kind if node.operands else "",
             (*(part[i] for part in parts), *(Explanation(label, found[i]) for label, found in facts.items())),
         )
-        for i, value in enumerate(values)
+        for i, value in enumerate(scores)
     )
 
 

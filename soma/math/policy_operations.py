@@ -30,6 +30,7 @@ __all__ = [
     "Constant",
     "Node",
     "Unary",
+    "field_name",
     "lift",
     "number",
     "require_small",
@@ -296,6 +297,13 @@ def number(parameter: str, value: float) -> float:
     if array.ndim != 0 or isinstance(value, bool | np.bool_):
         raise InvalidParameterError(parameter, value, "must be a policy or one number")
     return float(array) + 0.0  # -0.0 would be equal to 0.0, and yet another constant
+
+
+def field_name(parameter: str, name: str) -> str:
+    """Return the path of a field of the payload, or raise."""
+    if not isinstance(name, str) or not 1 <= len(name) <= 128 or not name.isprintable():
+        raise InvalidParameterError(parameter, name, "must be the name of a field of the payload, 1 to 128 characters")
+    return str.__str__(name)
 
 
 def require_small(node: Policy) -> None:

@@ -10,7 +10,6 @@ those facts. An explanation lists the facts after the operand.
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from soma.math.importance_base import TIED, share
 from soma.math.policy_evaluate import PAYLOAD
 from soma.math.policy_expression import Policy
 from soma.math.policy_formula import Formula
-from soma.math.policy_operations import Node, number, require_small
+from soma.math.policy_operations import Node, field_name, number, require_small
 from soma.math.policy_windows import group_numbers, spread
 
 if TYPE_CHECKING:
@@ -41,17 +40,6 @@ MAX_SCALES: Final = 32
 
 MAX_BEST: Final = 1_000_000
 """Most values of one mean."""
-
-_LATEX: Final = str.maketrans(
-    {
-        "\\": r"\backslash ",
-        "{": r"\lbrace ",
-        "}": r"\rbrace ",
-        "^": r"\wedge ",
-        "~": r"\sim ",
-        **{letter: "\\" + letter for letter in "_$&#%"},
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -237,7 +225,7 @@ class TopMean(SetLevel):
     n: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "group", _field("group", self.group))
+        object.__setattr__(self, "group", field_name("group", self.group))
         n: object = self.n
         if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MAX_BEST:
             raise InvalidParameterError("n", self.n, f"must be an integer from 1 to {MAX_BEST}")
@@ -263,7 +251,7 @@ class TopMean(SetLevel):
         return {**SetLevel.to_node(self), "group": self.group, "n": self.n}
 
     def _settings(self) -> dict[str, tuple[str, str]]:
-        return {"group": _quoted(self.group), "n": (str(self.n), str(self.n))}
+        return {"group": formulas.quoted(self.group), "n": (str(self.n), str(self.n))}
 
     def _facts(self, x: FloatArray, *columns: NDArray[Any]) -> dict[str, FloatArray]:
         groups = group_numbers(columns[0])
@@ -301,7 +289,7 @@ class Context(SetLevel):
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales_s", _scales(self.scales_s))
         if self.group is not None:
-            object.__setattr__(self, "group", _field("group", self.group))
+            object.__setattr__(self, "group", field_name("group", self.group))
         require_small(self)
 
     @property
@@ -329,7 +317,7 @@ class Context(SetLevel):
         text = ", ".join(map(formulas.shown, self.scales_s))
         latex = ", ".join(formulas.number(scale).latex for scale in self.scales_s)
         found = {"scales_s": (f"[{text}]", latex)}
-        return found if self.group is None else found | {"group": _quoted(self.group)}
+        return found if self.group is None else found | {"group": formulas.quoted(self.group)}
 
     def _facts(self, x: FloatArray, *columns: NDArray[Any]) -> dict[str, FloatArray]:
         age, *labels = columns
@@ -345,16 +333,6 @@ class Context(SetLevel):
 def _column(x: FloatArray, *columns: NDArray[Any]) -> FloatArray:
     """Return the operand with one value a row: a constant has no axis."""
     return np.broadcast_to(x, columns[0].shape) if columns else x
-
-
-def _field(parameter: str, name: str) -> str:
-    if not isinstance(name, str) or not 1 <= len(name) <= 128 or not name.isprintable():
-        raise InvalidParameterError(parameter, name, "must be the name of a field of the payload, 1 to 128 characters")
-    return str.__str__(name)
-
-
-def _quoted(name: str) -> tuple[str, str]:
-    return json.dumps(name, ensure_ascii=False), rf"\mathrm{{{name.translate(_LATEX)}}}"
 
 
 def _scales(scales_s: Iterable[float]) -> tuple[float, ...]:

@@ -10,21 +10,25 @@ import numpy as np
 from soma.errors import InvalidParameterError
 from soma.math import decay as curves
 from soma.math import policy_bounds as bounds
+from soma.math import policy_formula as formulas
 from soma.math.domain import FloatArray
-from soma.math.policy_evaluate import MEMORY_TYPES, NUMERIC_FEATURES
+from soma.math.policy_evaluate import BM25, MEMORY_TYPES, MENTIONS, NUMERIC_FEATURES
 from soma.math.policy_expression import Policy
 from soma.math.policy_formula import Binding, Formula
-from soma.math.policy_operations import Node
+from soma.math.policy_operations import Node, field_name, number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from soma.math.policy_bounds import Interval
 
-__all__ = ["TERMS", "Decay", "MemoryTypeIs", "SameCell", "Term"]
+__all__ = ["TERMS", "BestMatch", "Decay", "MemoryTypeIs", "Mentions", "SameCell", "Term", "bm25_constants"]
 
 TERMS: Final = tuple(name for name in NUMERIC_FEATURES if name != "common_level")
 """The features that are terms as they stand."""
+
+USUAL: Final = (0.9, 0.4)
+"""The constants of BM25 that need not be said."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -164,6 +168,104 @@ class MemoryTypeIs(Node):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class BestMatch(Node):
+    """The BM25 score of the record's words for the query's, among the candidates.
+
+    Parameters
+    ----------
+    k1 : float
+        How late a repeated word stops counting, >= 0.
+    b : float
+        How much a text's length is held against it, in [0, 1].
+    """
+
+    k1: float
+    b: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "k1", number("k1", self.k1))
+        object.__setattr__(self, "b", number("b", self.b))
+        if self.k1 < 0:
+            raise InvalidParameterError("k1", self.k1, "must be >= 0")
+        if not 0 <= self.b <= 1:
+            raise InvalidParameterError("b", self.b, "must be within [0, 1]")
+
+    @property
+    def kind(self) -> str:
+        """``"bm25"``."""
+        return BM25
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """``bm25``; with other constants these are part of the name."""
+        return (BM25 if (self.k1, self.b) == USUAL else self.formula.text,)
+
+    @property
+    def formula(self) -> Formula:
+        """``bm25()``; with other constants ``bm25(k1=1.2, b=0.75)``."""
+        if (self.k1, self.b) == USUAL:
+            return Formula("bm25()", r"\mathrm{bm25}")
+        latex = f"{{{formulas.number(self.k1).latex}, {formulas.number(self.b).latex}}}"
+        return Formula(f"bm25(k1={formulas.shown(self.k1)}, b={formulas.shown(self.b)})", rf"\mathrm{{bm25}}_{latex}")
+
+    def compute(self, *inputs: NDArray[Any]) -> FloatArray:
+        """Return the feature."""
+        return inputs[0]
+
+    def enclose(self, *inputs: Interval) -> Interval:
+        """Return the feature's range."""
+        return inputs[0]
+
+    def to_node(self) -> dict[str, Any]:
+        """Return the node as JSON values."""
+        return {"node": self.kind, "k1": self.k1, "b": self.b}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Mentions(Node):
+    """The share of the words of one field of the payload that the query has.
+
+    Parameters
+    ----------
+    field : str
+        The path of the field.
+    """
+
+    field: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "field", field_name("field", self.field))
+
+    @property
+    def kind(self) -> str:
+        """``"mentions"``."""
+        return "mentions"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """``mentions.field``."""
+        return (MENTIONS + self.field,)
+
+    @property
+    def formula(self) -> Formula:
+        """``mentions("speaker")``."""
+        text, latex = formulas.quoted(self.field)
+        return Formula(f"mentions({text})", rf"\mathrm{{mentions}}\left({latex}\right)")
+
+    def compute(self, *inputs: NDArray[Any]) -> FloatArray:
+        """Return the feature."""
+        return inputs[0]
+
+    def enclose(self, *inputs: Interval) -> Interval:
+        """Return the feature's range."""
+        return inputs[0]
+
+    def to_node(self) -> dict[str, Any]:
+        """Return the node as JSON values."""
+        return {"node": self.kind, "field": self.field}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Decay(Node):
     """A forgetting curve of an age.
 
@@ -213,6 +315,14 @@ class Decay(Node):
     def to_node(self) -> dict[str, Any]:
         """Return the node as JSON values."""
         return {"node": self.kind, "curve": self.curve.to_dict(), "of": self.of.to_node()}
+
+
+def bm25_constants(feature: str) -> tuple[float, float]:
+    """Return the constants k1 and b that the name of a feature of `BestMatch` says."""
+    if feature == BM25:
+        return USUAL
+    k1, b = feature.removeprefix(f"{BM25}(k1=").removesuffix(")").split(", b=")
+    return float(k1), float(b)
 
 
 def _indicator(holds: NDArray[np.bool_]) -> FloatArray:

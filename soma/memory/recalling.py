@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -65,6 +65,9 @@ class Recalling(Travelling):
         reinforce: bool = False,
         tags: Iterable[str] = (),
         memory_type: str | None = None,
+        since: Instant | None = None,
+        until: Instant | None = None,
+        where: Mapping[str, Any] | None = None,
     ) -> LabRecall:
         """Return the ``k`` best memories under a policy, exactly and explained.
 
@@ -89,6 +92,11 @@ class Recalling(Travelling):
             Only memories that carry all of these.
         memory_type : str, optional
             Only ``"episodic"`` or only ``"semantic"`` memories.
+        since, until : float, aware datetime or str, optional
+            Only what happened at ``since`` or later, and before ``until``.
+        where : mapping, optional
+            Only memories whose payload has these values: from dotted paths to a value, a list of which any will do, or
+            a `soma.Between`. A list in a payload has a value if one of its items is that; None stands for none.
 
         Returns
         -------
@@ -125,10 +133,14 @@ class Recalling(Travelling):
                     namespace=self.namespace,
                     tags=tags,
                     memory_type=memory_type,
+                    since=since,
+                    until=until,
+                    where=where,
                     vectors=self._store.vectors,
                 )
             )
-        found = self._store.search(asked, scored, now_s, k, Filter.of(tags=tags, memory_type=memory_type))
+        keep = Filter.of(tags=tags, memory_type=memory_type, since=since, until=until, where=where)
+        found = self._store.search(asked, scored, now_s, k, keep)
         if reinforce and found.hits:
             lifecycle.reinforce(self._store, [hit.record.id for hit in found])
         return LabRecall.of(found)

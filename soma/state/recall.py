@@ -12,7 +12,7 @@ import numpy as np
 from soma.errors import InvalidParameterError
 from soma.math import similarity
 from soma.math.topk import top_k_reference
-from soma.state.features import Columns, features
+from soma.state.features import Columns, Held, Records, features
 from soma.state.instant import to_iso
 from soma.state.record import MemoryRecord
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from soma.state.query import Query
     from soma.state.stored import StoredMemory
 
-__all__ = ["Hit", "Recall", "collect", "headline", "rank"]
+__all__ = ["Hit", "Recall", "collect", "headline", "rank", "ranked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,29 +185,66 @@ def rank(
     InvalidParameterError
         For a query that cannot give what the policy needs, or a ``k`` below 1.
     """
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise InvalidParameterError("k", k, "must be an integer >= 1")
-    needed = policy.features
-    if not memories:
-        return Recall(query, policy, now_s, (), 0)
     records = [memory.record for memory in memories]
     similar = None
-    if "similarity" in needed and query.embedding is not None:
+    if "similarity" in policy.features and query.embedding is not None:
         rows = (vectors or precomputed(len(query.embedding)))(records)
         similar = similarity.cosine(similarity.unit_vectors(query.embedding), rows)
-    columns = features(needed, Columns.of(memories), records, query, namespace, now_s, similar)
-    scores = policy.evaluate(columns)
-    ids = np.array([record.id.bytes for record in records], dtype="S16")
-    best = top_k_reference(np.broadcast_to(scores, len(records)), ids, k)
+
+    def found(best: NDArray[np.int64]) -> list[MemoryRecord]:
+        return [records[row] for row in best]
+
+    return ranked(Records(records), Columns.of(memories), found, query, policy, namespace, now_s, k, similar)
+
+
+def ranked(
+    held: Held,
+    columns: Columns,
+    records: Callable[[NDArray[np.int64]], Sequence[MemoryRecord]],
+    query: Query,
+    policy: Policy,
+    namespace: Namespace,
+    now_s: float,
+    k: int,
+    similar: NDArray[np.float64] | None,
+) -> Recall:
+    """Return the ``k`` best of n memories, however they are held: `rank` without the reading of records.
+
+    Parameters
+    ----------
+    held : Held
+        Ids, words and fields of the n memories.
+    columns : Columns
+        Their numbers.
+    records : callable
+        From the rows of hits to their records.
+    query, policy, namespace, now_s, k
+        As of `rank`.
+    similar : ndarray of float64, shape (n,), or None
+        The cosine to the query's embedding, if it has one.
+
+    Raises
+    ------
+    InvalidParameterError
+        As of `rank`.
+    """
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise InvalidParameterError("k", k, "must be an integer >= 1")
+    n = len(columns.timestamp_s)
+    if not n:
+        return Recall(query, policy, now_s, (), 0)
+    known = features(policy.features, columns, held, query, namespace, now_s, similar)
+    scores = policy.evaluate(known)
+    best = top_k_reference(np.broadcast_to(scores, n), held.ids(), k)
     return collect(
         query,
         policy,
         now_s,
-        [records[row] for row in best.rows],
+        records(best.rows),
         best.scores,
-        {name: np.asarray(values)[best.rows] for name, values in columns.items() if name != "id"},
-        len(records),
-        () if policy.is_pointwise else policy.explain_rows(columns, best.rows.tolist()),
+        {name: np.asarray(values)[best.rows] for name, values in known.items() if name != "id"},
+        n,
+        () if policy.is_pointwise else policy.explain_rows(known, best.rows.tolist()),
     )
 
 
