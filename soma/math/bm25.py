@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -15,12 +16,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Postings", "bm25"]
 
-Postings: TypeAlias = "tuple[NDArray[np.intp], NDArray[np.integer]]"
+Postings: TypeAlias = "tuple[NDArray[np.intp], NDArray[Any]]"
 """The texts that have a word, each once, and how often each has it."""
 
 
 def bm25(
-    postings: Sequence[Postings], asked: Sequence[int], lengths: ArrayLike, *, k1: float = 0.9, b: float = 0.4
+    postings: Sequence[Postings],
+    asked: Sequence[int],
+    lengths: ArrayLike,
+    *,
+    k1: float = 0.9,
+    b: float = 0.4,
+    having: Sequence[int] | None = None,
 ) -> FloatArray:
     r"""Return the BM25 score of each text for the words of a query.
 
@@ -33,15 +40,18 @@ def bm25(
     Parameters
     ----------
     postings : sequence of (ndarray of int, ndarray of int), length m
-        For each distinct word of the query: the rows of the texts that have it, each once, and how often.
+        For each distinct word of the query: the rows of the texts that have it, each once, and how often. A text may
+        have a word by a fraction, and be as long.
     asked : sequence of int, length m
         How often the query has each word, >= 1.
-    lengths : array_like of int, shape (n,)
+    lengths : array_like, shape (n,)
         How many words each text has, >= 0.
     k1 : float, default 0.9
         How late a repeated word stops counting, >= 0; at 0 it counts once.
     b : float, default 0.4
         How much a text's length is held against it, in [0, 1].
+    having : sequence of int, length m, optional
+        How many texts count as having each word, if not those of its postings.
 
     Returns
     -------
@@ -73,11 +83,11 @@ def bm25(
         raise InvalidParameterError("asked", len(asked), f"must have the length {len(postings)}, as postings has")
     length = non_negative("lengths", lengths)
     scores = np.zeros(length.shape)
-    total = float(length.sum())  # of whole numbers: exact in any order
+    total = math.fsum(length)  # the same in any order
     if total == 0.0:
         return scores
     slowness = k1 * (1.0 - b + b * (length / (total / len(length))))
-    for (rows, counts), times in zip(postings, asked, strict=True):
-        rarity = np.log1p((len(length) - len(rows) + 0.5) / (len(rows) + 0.5))
+    for (rows, counts), times, n in zip(postings, asked, having or [len(rows) for rows, _ in postings], strict=True):
+        rarity = np.log1p((len(length) - n + 0.5) / (n + 0.5))
         scores[rows] += times * rarity * (counts / (counts + slowness[rows]))
     return scores

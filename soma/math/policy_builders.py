@@ -13,6 +13,7 @@ from soma.math.policy_terms import BestMatch, Decay, MemoryTypeIs, Mentions, Sam
 __all__ = [
     "activation",
     "age_s",
+    "asks",
     "bm25",
     "clip",
     "constant",
@@ -28,6 +29,7 @@ __all__ = [
     "mentions",
     "min",
     "n_recalls",
+    "n_words",
     "same_cell",
     "similarity",
     "trace",
@@ -123,11 +125,18 @@ def lexical() -> Policy:
     return Term("lexical")
 
 
-def bm25(*, k1: float = 0.9, b: float = 0.4) -> Policy:
-    """Return the term for BM25: how well the memory's words answer the query's, rare words counting most.
+def bm25(*, k1: float = 0.9, b: float = 0.4, spread: float = 0.0, reach: int = 0, group: str | None = None) -> Policy:
+    r"""Return the term for BM25: how well the memory's words answer the query's, rare words counting most.
 
     Words lose case, punctuation and endings, and stop words are left out (`soma.state.words.stems`). What is rare and
     what is long is said of the candidates of the recall: all live memories that its filters admit.
+
+    With a ``spread`` a memory also has the words of its neighbours in the order of time, each place further away
+    counting less, before repeated words stop counting:
+
+    .. math:: f'_i = \sum_{|p_j - p_i| \le R} r^{|p_j - p_i|} f_j
+
+    and its length likewise. How many memories have a word, which makes it common or rare, is counted without that.
 
     Parameters
     ----------
@@ -135,6 +144,12 @@ def bm25(*, k1: float = 0.9, b: float = 0.4) -> Policy:
         How late a repeated word stops counting, >= 0.
     b : float, default 0.4
         How much a text's length is held against it, in [0, 1].
+    spread : float, default 0
+        How much the words of the next memory count :math:`r`, in [0, 1].
+    reach : int, default 0
+        How many places away they count :math:`R`, at most 64; >= 1 with a spread.
+    group : str, optional
+        With a spread: the path in the payload whose value neighbours share, as in `neighbours`.
 
     Returns
     -------
@@ -151,9 +166,31 @@ def bm25(*, k1: float = 0.9, b: float = 0.4) -> Policy:
     >>> bm25().evaluate({"bm25": [2.5]}).tolist()
     [2.5]
     >>> sorted(bm25(b=0.75).features)
-    ['bm25(k1=0.9, b=0.75)']
+    ['bm25(b=0.75)']
     """
-    return BestMatch(k1, b)
+    return BestMatch(k1, b, spread, reach, group)
+
+
+def n_words() -> Policy:
+    """Return the term for how many words of its text say what the memory is about, stop words left out, >= 0.
+
+    Examples
+    --------
+    >>> log(1 + n_words()).evaluate({"n_words": [0.0]}).tolist()
+    [0.0]
+    """
+    return Term("n_words")
+
+
+def asks() -> Policy:
+    """Return 1 where the memory's text asks something: where a line of it ends in a question mark; else 0.
+
+    Examples
+    --------
+    >>> asks().evaluate({"asks": [0.0, 1.0]}).tolist()
+    [0.0, 1.0]
+    """
+    return Term("asks")
 
 
 def mentions(field: str) -> Policy:

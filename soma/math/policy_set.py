@@ -4,7 +4,7 @@ The candidate set is the rows that `Policy.evaluate` is given. In a recall these
 namespace that its filters (type, tags, expiry) admit, as many as ``Recall.n_candidates`` says: never a shortlist,
 and never what an index happened to visit.
 
-Every node here has one operand, draws `facts` about each row from the set, and gets its value from the operand and
+Every node here has one operand, draws facts about each row from the set, and gets its value from the operand and
 those facts. An explanation lists the facts after the operand.
 """
 
@@ -26,14 +26,23 @@ from soma.math.policy_evaluate import PAYLOAD
 from soma.math.policy_expression import Policy
 from soma.math.policy_formula import Formula
 from soma.math.policy_operations import Node, field_name, number, require_small
-from soma.math.policy_windows import group_numbers, spread
+from soma.math.policy_windows import spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from soma.math.policy_bounds import Interval
 
-__all__ = ["MAX_BEST", "MAX_SCALES", "Context", "MinMax", "Rank", "ReciprocalRank", "SetLevel", "TopMean"]
+__all__ = [
+    "MAX_BEST",
+    "MAX_SCALES",
+    "Context",
+    "MinMax",
+    "Rank",
+    "ReciprocalRank",
+    "SetLevel",
+    "TopMean",
+]
 
 MAX_SCALES: Final = 32
 """Most scales of one context."""
@@ -79,13 +88,13 @@ class SetLevel(Node):
 
     def compute(self, *inputs: NDArray[Any]) -> FloatArray:
         """Return the value from the operand and the facts."""
-        x = _column(*inputs)
-        return np.asarray(self.combine(x, *self._facts(x, *inputs[1:]).values())) if x.size else x
+        return self.account(*inputs)[0]
 
-    def facts(self, *inputs: NDArray[Any]) -> dict[str, FloatArray]:
-        """Return by name what the set says about each row."""
+    def account(self, *inputs: NDArray[Any]) -> tuple[FloatArray, dict[str, FloatArray]]:
+        """Return the value, and by name what the set says about each row."""
         x = _column(*inputs)
-        return self._facts(x, *inputs[1:]) if x.size else {}
+        facts = self._facts(x, *inputs[1:]) if x.size else {}
+        return np.asarray(self.combine(x, *facts.values())) if x.size else x, facts
 
     @abstractmethod
     def combine(self, x: FloatArray, *facts: FloatArray) -> FloatArray:
@@ -254,7 +263,7 @@ class TopMean(SetLevel):
         return {"group": formulas.quoted(self.group), "n": (str(self.n), str(self.n))}
 
     def _facts(self, x: FloatArray, *columns: NDArray[Any]) -> dict[str, FloatArray]:
-        groups = group_numbers(columns[0])
+        groups = columns[0]
         order = np.lexsort((-x, groups))  # by falling value, so that sums do not depend on the order of the rows
         value, group = x[order], groups[order]
         starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
@@ -280,7 +289,7 @@ class Context(SetLevel):
     scales_s : tuple of float
         How far it spreads: seconds, > 0, rising; at most `MAX_SCALES`.
     group : str, optional
-        The field of the payload that neighbours must share; a memory without it has none.
+        The path in the payload whose value neighbours must share; a memory without it has none.
     """
 
     scales_s: tuple[float, ...]
@@ -320,8 +329,8 @@ class Context(SetLevel):
         return found if self.group is None else found | {"group": formulas.quoted(self.group)}
 
     def _facts(self, x: FloatArray, *columns: NDArray[Any]) -> dict[str, FloatArray]:
-        age, *labels = columns
-        group = group_numbers(labels[0]) if labels else np.zeros(len(x), dtype=np.intp)
+        age, *groups = columns
+        group = groups[0] if groups else np.zeros(len(x), dtype=np.intp)
         kept, received = spread(x, age, group, np.array(self.scales_s))
         found: dict[str, FloatArray] = {}
         for i, scale in enumerate(self.scales_s):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import re
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,20 +17,19 @@ from soma.math.domain import FloatArray
 from soma.math.policy_evaluate import BM25, MEMORY_TYPES, MENTIONS, NUMERIC_FEATURES
 from soma.math.policy_expression import Policy
 from soma.math.policy_formula import Binding, Formula
-from soma.math.policy_operations import Node, field_name, number
+from soma.math.policy_operations import Node, field_name, number, reach_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from soma.math.policy_bounds import Interval
 
-__all__ = ["TERMS", "BestMatch", "Decay", "MemoryTypeIs", "Mentions", "SameCell", "Term", "bm25_constants"]
+__all__ = ["TERMS", "BestMatch", "Decay", "MemoryTypeIs", "Mentions", "SameCell", "Term"]
 
 TERMS: Final = tuple(name for name in NUMERIC_FEATURES if name != "common_level")
 """The features that are terms as they stand."""
 
-USUAL: Final = (0.9, 0.4)
-"""The constants of BM25 that need not be said."""
+_SETTING: Final = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|[^,()"]+)')
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -177,18 +178,41 @@ class BestMatch(Node):
         How late a repeated word stops counting, >= 0.
     b : float
         How much a text's length is held against it, in [0, 1].
+    spread : float
+        What a neighbour's words count, each place further away so much less, in [0, 1]; 0 for none.
+    reach : int
+        How many places away a neighbour's words count, 0 to `MAX_REACH`.
+    group : str, optional
+        The path in the payload whose value neighbours must share.
     """
 
-    k1: float
-    b: float
+    k1: float = 0.9
+    b: float = 0.4
+    spread: float = 0.0
+    reach: int = 0
+    group: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "k1", number("k1", self.k1))
-        object.__setattr__(self, "b", number("b", self.b))
+        for name in ("k1", "b", "spread"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
         if self.k1 < 0:
             raise InvalidParameterError("k1", self.k1, "must be >= 0")
-        if not 0 <= self.b <= 1:
-            raise InvalidParameterError("b", self.b, "must be within [0, 1]")
+        for name in ("b", "spread"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidParameterError(name, getattr(self, name), "must be within [0, 1]")
+        object.__setattr__(self, "reach", reach_of(self.reach, least=0))
+        if (self.spread > 0) != (self.reach > 0):
+            raise InvalidParameterError("reach", self.reach, "must be >= 1 with a spread, and 0 without")
+        if self.group is not None:
+            object.__setattr__(self, "group", field_name("group", self.group))
+            if not self.reach:
+                raise InvalidParameterError("group", self.group, "must be absent where no words spread")
+
+    @classmethod
+    def of_feature(cls, name: str) -> BestMatch:
+        """Return the node that reads the feature of that name."""
+        settings = _SETTING.findall(name.removeprefix(BM25))
+        return cls(**{setting: json.loads(value) for setting, value in settings})
 
     @property
     def kind(self) -> str:
@@ -197,16 +221,22 @@ class BestMatch(Node):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """``bm25``; with other constants these are part of the name."""
-        return (BM25 if (self.k1, self.b) == USUAL else self.formula.text,)
+        """``bm25``, with the settings that are not the usual ones."""
+        text = self.formula.text
+        return (BM25 if text == "bm25()" else text,)
 
     @property
     def formula(self) -> Formula:
-        """``bm25()``; with other constants ``bm25(k1=1.2, b=0.75)``."""
-        if (self.k1, self.b) == USUAL:
-            return Formula("bm25()", r"\mathrm{bm25}")
-        latex = f"{{{formulas.number(self.k1).latex}, {formulas.number(self.b).latex}}}"
-        return Formula(f"bm25(k1={formulas.shown(self.k1)}, b={formulas.shown(self.b)})", rf"\mathrm{{bm25}}_{latex}")
+        """``bm25(spread=0.6, reach=6)``: what is not the usual is said."""
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        said = {name: value for name, value in said.items() if value != getattr(_PLAIN, name)}
+        shown = [
+            (name, *(formulas.quoted(value) if isinstance(value, str) else (formulas.shown(float(value)),) * 2))
+            for name, value in said.items()
+        ]
+        text = ", ".join(f"{name}={value}" for name, value, _ in shown)
+        latex = ", ".join(rf"\mathrm{{{name.replace('k1', 'k_1')}}} = {value}" for name, _, value in shown)
+        return Formula(f"bm25({text})", r"\mathrm{bm25}" + (f"_{{{latex}}}" if latex else ""))
 
     def compute(self, *inputs: NDArray[Any]) -> FloatArray:
         """Return the feature."""
@@ -218,7 +248,7 @@ class BestMatch(Node):
 
     def to_node(self) -> dict[str, Any]:
         """Return the node as JSON values."""
-        return {"node": self.kind, "k1": self.k1, "b": self.b}
+        return {"node": self.kind} | {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -317,13 +347,8 @@ class Decay(Node):
         return {"node": self.kind, "curve": self.curve.to_dict(), "of": self.of.to_node()}
 
 
-def bm25_constants(feature: str) -> tuple[float, float]:
-    """Return the constants k1 and b that the name of a feature of `BestMatch` says."""
-    if feature == BM25:
-        return USUAL
-    k1, b = feature.removeprefix(f"{BM25}(k1=").removesuffix(")").split(", b=")
-    return float(k1), float(b)
-
-
 def _indicator(holds: NDArray[np.bool_]) -> FloatArray:
     return holds.astype(np.float64)
+
+
+_PLAIN: Final = BestMatch()

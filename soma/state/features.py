@@ -12,11 +12,13 @@ import numpy as np
 from soma.errors import InvalidParameterError
 from soma.math import coordinates, multiscale, similarity
 from soma.math.bm25 import Postings, bm25
-from soma.math.policy_evaluate import BM25, MENTIONS, PAYLOAD
-from soma.math.policy_terms import bm25_constants
+from soma.math.policy_evaluate import BM25, MENTIONS, PAYLOAD, PLACE
+from soma.math.policy_operations import MAX_REACH
+from soma.math.policy_terms import BestMatch
+from soma.math.policy_windows import fading
 from soma.state.paths import at_path, label
 from soma.state.times import nearness_in_time
-from soma.state.words import stems
+from soma.state.words import asks, stems
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,6 +106,10 @@ class Held(Protocol):
         """Return how many words each memory's text has, shape (n,)."""
         ...
 
+    def asks(self) -> NDArray[np.bool_]:
+        """Return whether each memory's text asks something, shape (n,)."""
+        ...
+
 
 class Records:
     """What scoring reads of memories at hand, as it is defined: every text and every payload is looked through.
@@ -143,6 +149,10 @@ class Records:
     def lengths(self, split: Split) -> NDArray[np.integer]:
         """Return how many words each memory's text has, shape (n,)."""
         return np.array([len(split(record.searchable_text)) for record in self._records], dtype=np.int64)
+
+    def asks(self) -> NDArray[np.bool_]:
+        """Return whether each memory's text asks something, shape (n,)."""
+        return np.array([asks(record.searchable_text) for record in self._records], dtype=bool)
 
 
 def features(
@@ -195,6 +205,12 @@ def features(
             found[name] = np.array(labels, dtype=np.str_)[which]
         elif name == "common_level":
             found[name] = _common_level(held, query, namespace)
+        elif name == "n_words":
+            found[name] = held.lengths(stems)
+        elif name == "asks":
+            found[name] = held.asks().astype(np.float64)
+        elif name.startswith(PLACE):
+            found[name] = _places(columns, held, name.removeprefix(PLACE))
         elif name in ("lexical", "when") or name.startswith((BM25, MENTIONS)):
             found[name] = _of_words(name, columns, held, query, now_s)
         else:
@@ -229,7 +245,7 @@ def _of_words(name: str, columns: Columns, held: Held, query: Query, now_s: floa
     if name == "lexical":
         return _lexical(held, query.text, len(columns.timestamp_s))
     if name.startswith(BM25):
-        return _bm25(held, query.text, *bm25_constants(name))
+        return _bm25(columns, held, query.text, BestMatch.of_feature(name))
     values, which = held.values(name.removeprefix(MENTIONS))
     asked = frozenset(similarity.tokens(query.text))
     return np.array([_mentioned(value, asked) for value in values], dtype=np.float64)[which]
@@ -255,10 +271,43 @@ def _lexical(held: Held, text: str, n: int) -> NDArray[np.float64]:
     return shared / len(words) if words else shared
 
 
-def _bm25(held: Held, text: str, k1: float, b: float) -> NDArray[np.float64]:
+def _bm25(columns: Columns, held: Held, text: str, term: BestMatch) -> NDArray[np.float64]:
     asked = Counter(stems(text))
     words = sorted(asked)
-    return bm25(held.postings(stems, words), [asked[word] for word in words], held.lengths(stems), k1=k1, b=b)
+    times = [asked[word] for word in words]
+    postings, lengths = held.postings(stems, words), held.lengths(stems)
+    if not term.reach:
+        return bm25(postings, times, lengths, k1=term.k1, b=term.b)
+    place = _places(columns, held, term.group or "")
+
+    def spread(rows: NDArray[np.intp], counts: NDArray[Any]) -> NDArray[np.float64]:
+        own, before, after = fading(rows, counts, place, term.spread, term.reach)
+        return own + before + after
+
+    having = [len(rows) for rows, _ in postings]
+    counts = [spread(*posting) for posting in postings]
+    wider = [(rows, count[rows]) for count in counts for rows in [np.flatnonzero(count)]]
+    return bm25(wider, times, spread(np.arange(len(lengths)), lengths), k1=term.k1, b=term.b, having=having)
+
+
+def _places(columns: Columns, held: Held, path: str) -> NDArray[np.intp]:
+    """Return where each memory stands in the order of time; memories of two groups lie further apart than any reach."""
+    n = len(columns.timestamp_s)
+    group = np.zeros(n, dtype=np.intp)
+    if path:
+        labels, which = held.labels(path)
+        number = {name: i for i, name in enumerate(dict.fromkeys(labels))}
+        group = np.array([number[name] for name in labels], dtype=np.intp)[which]
+        alone = np.flatnonzero(np.array([not name for name in labels], dtype=bool)[which])
+        group[alone] = len(number) + np.arange(len(alone))
+    order = np.lexsort((columns.timestamp_s, group))
+    same = (np.diff(group[order]) == 0) & (np.diff(columns.timestamp_s[order]) == 0)
+    if same.any():
+        order = np.lexsort((held.ids(), columns.timestamp_s, group))
+    place = np.empty(n, dtype=np.intp)
+    gaps = np.cumsum(np.r_[0, np.diff(group[order]) != 0][:n])
+    place[order] = np.arange(n) + MAX_REACH * gaps
+    return place
 
 
 def _common_level(held: Held, query: Query, namespace: Namespace) -> NDArray[Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import numpy as np
 
 from soma.errors import InvalidParameterError
 from soma.math import similarity
+from soma.math.policy_evaluate import PLACE
 from soma.math.topk import top_k_reference
 from soma.state.features import Columns, Held, Records, features
 from soma.state.instant import to_iso
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["Hit", "Recall", "collect", "headline", "rank", "ranked"]
 
 
+OF_THE_SET: Final = ("id", PLACE)
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """One recalled memory.
@@ -40,7 +44,7 @@ class Hit:
     record : MemoryRecord
         The memory.
     features : mapping of str to float
-        What the policy was evaluated on, but for the id, which is the record's.
+        What the policy was evaluated on, but for ids and places, which say something only among the candidates.
     """
 
     rank: int
@@ -234,17 +238,17 @@ def ranked(
     if not n:
         return Recall(query, policy, now_s, (), 0)
     known = features(policy.features, columns, held, query, namespace, now_s, similar)
-    scores = policy.evaluate(known)
-    best = top_k_reference(np.broadcast_to(scores, n), held.ids(), k)
+    evaluated = policy.evaluated(known)
+    best = top_k_reference(np.broadcast_to(evaluated.scores, n), held.ids(), k)
     return collect(
         query,
         policy,
         now_s,
         records(best.rows),
         best.scores,
-        {name: np.asarray(values)[best.rows] for name, values in known.items() if name != "id"},
+        {name: np.asarray(values)[best.rows] for name, values in known.items() if not name.startswith(OF_THE_SET)},
         n,
-        () if policy.is_pointwise else policy.explain_rows(known, best.rows.tolist()),
+        () if policy.is_pointwise else evaluated.explain(best.rows.tolist()),
     )
 
 

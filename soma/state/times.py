@@ -238,11 +238,9 @@ class _Reader:
         if last is None:
             return None
         start, end = first[0].start, last[0].end
-        if (
-            first[0].scale < last[0].scale * 1.5 and start >= end
-        ):  # a month that lies after the other: of the year before
-            start -= _UNIT["year"]
-        return (_Span(start, end, max(first[0].scale, last[0].scale)), last[1]) if start < end else None
+        while start >= end:  # "between March and May 2023": the year of the second is that of the first too
+            start = _midnight(_shifted(_day(start), -12))
+        return _Span(start, end, max(first[0].scale, last[0].scale)), last[1]
 
     def open(self, place: int) -> _Found:
         """Return the span of "since May", "after", "before" or "until" it."""

@@ -8,7 +8,7 @@ import Stemmer
 
 from soma.math.similarity import tokens
 
-__all__ = ["STOP_WORDS", "stems"]
+__all__ = ["STOP_WORDS", "asks", "stems"]
 
 _STOP: Final = """
     a about after again all also am an and any are as at be because been before being between both but by can could d
@@ -51,3 +51,19 @@ def stems(text: str) -> tuple[str, ...]:
     """
     words = [word for word in tokens(text) if word not in STOP_WORDS]
     return tuple(Stemmer.Stemmer("english").stemWords(words))
+
+
+def asks(text: str) -> bool:
+    r"""Whether a text asks something: whether a line of it ends in a question mark, quotes and brackets left aside.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Examples
+    --------
+    >>> asks("And then?\\n(shares a photo)"), asks("Who knows. Not I")
+    (True, False)
+    """
+    return any(line.rstrip().rstrip("\"'”’»)]*_ ").endswith(("?", "？")) for line in text.splitlines())

@@ -12,11 +12,12 @@ from uuid import UUID
 import numpy as np
 
 from soma.math import similarity
-from soma.math.policy_evaluate import BM25, MENTIONS, PAYLOAD
+from soma.math.policy_evaluate import BM25, MENTIONS, PAYLOAD, PLACE
+from soma.math.policy_terms import BestMatch
 from soma.state.features import Columns
 from soma.state.paths import at_path, label
 from soma.state.recall import Recall, ranked
-from soma.state.words import stems
+from soma.state.words import asks, stems
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,6 +89,7 @@ class Candidates:
         numbers = {
             **{name: getattr(columns, name) for name in NUMBERS},
             "id": np.array([record.id.bytes for record in records], dtype="S16"),
+            "asks": np.array([asks(record.searchable_text) for record in records], dtype=bool),
             "point": np.array([record.coordinate for record in records], dtype=np.float64),
             "expires_at_s": np.array(
                 [np.inf if record.expires_at is None else record.expires_at for record in records]
@@ -111,14 +113,15 @@ class Candidates:
         words: dict[Split, _Words] = {}
         paths = {path for path, _ in keep.where}
         for name in policy.features:
-            if name.startswith((PAYLOAD, MENTIONS)):
+            if name.startswith((PAYLOAD, MENTIONS, PLACE)):
                 paths.add(name.partition(".")[2])
-            elif name.startswith(BM25):
+            elif name == "n_words" or name.startswith(BM25):
                 words[stems] = _Words()
+                paths.add((BestMatch.of_feature(name).group if name.startswith(BM25) else None) or "")
             elif name == "lexical":
                 words[similarity.tokens] = _Words()
         words = {split: empty for split, empty in words.items() if split not in self._words}
-        values = {path: _Values() for path in sorted(paths) if path not in self._values}
+        values = {path: _Values() for path in sorted(paths - {""}) if path not in self._values}
         if not words and not values:
             return
         self._clear_away()
@@ -242,6 +245,9 @@ class _Chosen:
 
     def lengths(self, split: Split) -> NDArray[np.integer]:
         return self._words[split].lengths[self.rows]
+
+    def asks(self) -> NDArray[np.bool_]:
+        return self._numbers["asks"].held[self.rows]
 
 
 class _Column:
