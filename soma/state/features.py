@@ -106,6 +106,10 @@ class Held(Protocol):
         """Return how many words each memory's text has, shape (n,)."""
         ...
 
+    def n_words(self, split: Split) -> NDArray[np.integer]:
+        """Return how many different words each memory's text has, shape (n,)."""
+        ...
+
     def asks(self) -> NDArray[np.bool_]:
         """Return whether each memory's text asks something, shape (n,)."""
         ...
@@ -149,6 +153,10 @@ class Records:
     def lengths(self, split: Split) -> NDArray[np.integer]:
         """Return how many words each memory's text has, shape (n,)."""
         return np.array([len(split(record.searchable_text)) for record in self._records], dtype=np.int64)
+
+    def n_words(self, split: Split) -> NDArray[np.integer]:
+        """Return how many different words each memory's text has, shape (n,)."""
+        return np.array([len(set(split(record.searchable_text))) for record in self._records], dtype=np.int64)
 
     def asks(self) -> NDArray[np.bool_]:
         """Return whether each memory's text asks something, shape (n,)."""
@@ -206,7 +214,7 @@ def features(
         elif name == "common_level":
             found[name] = _common_level(held, query, namespace)
         elif name == "n_words":
-            found[name] = held.lengths(stems)
+            found[name] = held.n_words(stems)
         elif name == "asks":
             found[name] = held.asks().astype(np.float64)
         elif name.startswith(PLACE):
@@ -281,7 +289,7 @@ def _bm25(columns: Columns, held: Held, text: str, term: BestMatch) -> NDArray[n
     place = _places(columns, held, term.group or "")
 
     def spread(rows: NDArray[np.intp], counts: NDArray[Any]) -> NDArray[np.float64]:
-        own, before, after = fading(rows, counts, place, term.spread, term.reach)
+        own, before, after = fading(rows, counts, place, term.ratio, term.reach)
         return own + before + after
 
     having = [len(rows) for rows, _ in postings]

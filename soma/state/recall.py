@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from soma.math.topk import top_k_reference
 from soma.state.features import Columns, Held, Records, features
 from soma.state.instant import to_iso
 from soma.state.record import MemoryRecord
+from soma.state.times import NamedTime, named_times
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from soma.state.stored import StoredMemory
 
 __all__ = ["Hit", "Recall", "collect", "headline", "rank", "ranked"]
-
-
-OF_THE_SET: Final = ("id", PLACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +69,8 @@ class Recall:
         How many memories were ranked.
     explanations : tuple of Explanation
         Of a set-level policy, why each hit has its score, which its own features do not tell; else empty.
+    n_visited : int, optional
+        How many memories the exact index read to find the best; None where all of them were scored.
     """
 
     query: Query
@@ -79,6 +79,20 @@ class Recall:
     hits: tuple[Hit, ...]
     n_candidates: int
     explanations: tuple[Explanation, ...] = ()
+    n_visited: int | None = None
+
+    @property
+    def times(self) -> tuple[NamedTime, ...]:
+        """The times that the words of the query name, as seen from ``now_s``: what the term ``when`` reads."""
+        return () if self.query.text is None else named_times(self.query.text, self.now_s)
+
+    @property
+    def way(self) -> str:
+        """How the hits were found: by the exact index, or by scoring all candidates, and why."""
+        if self.n_visited is not None:
+            return f"the exact index read {self.n_visited:,} of {self.n_candidates:,} memories"
+        why = f": {self.policy.why_not}" if self.policy.why_not else ""
+        return f"all {self.n_candidates:,} memories were scored{why}"
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -246,7 +260,11 @@ def ranked(
         now_s,
         records(best.rows),
         best.scores,
-        {name: np.asarray(values)[best.rows] for name, values in known.items() if not name.startswith(OF_THE_SET)},
+        {
+            name: np.asarray(values)[best.rows]
+            for name, values in known.items()
+            if name != "id" and not name.startswith(PLACE)
+        },
         n,
         () if policy.is_pointwise else evaluated.explain(best.rows.tolist()),
     )
@@ -261,6 +279,7 @@ def collect(
     columns: Mapping[str, NDArray[Any]],
     n_candidates: int,
     explanations: tuple[Explanation, ...] = (),
+    n_visited: int | None = None,
 ) -> Recall:
     """Return the answer made of memories that are ranked already.
 
@@ -278,12 +297,14 @@ def collect(
         How many memories were ranked.
     explanations : tuple of Explanation
         Of a set-level policy, one a hit.
+    n_visited : int, optional
+        As of `Recall`.
     """
     hits = tuple(
         Hit(i, float(scores[i]), record, {name: values[i].item() for name, values in columns.items()})
         for i, record in enumerate(records)
     )
-    return Recall(query, policy, now_s, hits, n_candidates, explanations)
+    return Recall(query, policy, now_s, hits, n_candidates, explanations, n_visited)
 
 
 def precomputed(dimension: int) -> Callable[[Sequence[MemoryRecord]], NDArray[np.float32]]:
