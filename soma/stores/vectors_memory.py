@@ -13,7 +13,7 @@ from soma.math.blocks import BLOCK_ROWS as BLOCK
 from soma.math.blocks import newest_first
 from soma.math.policy import MEMORY_TYPES
 from soma.math.topk import top_k
-from soma.state.features import Columns, features
+from soma.state.features import Columns, Records, features
 from soma.state.query import Filter, Query
 from soma.stores.protocols import Found
 from soma.stores.rows import IndexRow
@@ -29,6 +29,7 @@ __all__ = ["ExactIndex"]
 NEVER: Final = np.inf
 TYPES: Final = np.array(MEMORY_TYPES)
 NOT_KEPT: Final[NDArray[Any]] = np.zeros((0, 0))
+NOTHING: Final = Records(())
 
 
 class ExactIndex:
@@ -161,7 +162,7 @@ class ExactIndex:
         vectors = self._vectors[:n]
 
         def columns(rows: NDArray[np.int64], similar: NDArray[np.float64] | None) -> dict[str, NDArray[Any]]:
-            return features(needed, self._columns(rows), (), query, namespace, now_s, similar)
+            return features(needed, self._columns(rows), NOTHING, query, namespace, now_s, similar)
 
         def exact(rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
             return columns(rows, similarity.cosine(target, vectors[rows]))
@@ -206,6 +207,10 @@ class ExactIndex:
         live = self._is_live[: self._n] & (self._expires_at_s[: self._n] > now_s)
         if keep.memory_type is not None:
             live &= self._memory_type[: self._n] == MEMORY_TYPES.index(keep.memory_type)
+        if keep.since_s is not None:
+            live &= self._timestamp_s[: self._n] >= keep.since_s
+        if keep.until_s is not None:
+            live &= self._timestamp_s[: self._n] < keep.until_s
         if keep.tags:
             tagged = np.zeros(self._n, dtype=bool)
             rows = set.intersection(*(self._rows_of_tag.get(tag, set()) for tag in keep.tags))
@@ -242,7 +247,7 @@ class ExactIndex:
                 NOT_KEPT,
             )
             every = np.full(len(starts), similar)
-            return features(policy.features, columns, (), query, namespace, now_s, every)
+            return features(policy.features, columns, NOTHING, query, namespace, now_s, every)
 
         return extremes(np.minimum, -1.0), extremes(np.maximum, 1.0)
 
