@@ -27,13 +27,14 @@ from soma.state.record import MemoryRecord
 from soma.state.stored import Effect, EffectKind, StoredMemory, admit, evolve, evolve_link
 from soma.stores.candidates import Candidates
 from soma.stores.rows import index_row, vector_key
+from soma.stores.segment_files import DamagedIndexError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from soma.embedding import Embedder
     from soma.math.policy import Policy
-    from soma.stores.protocols import Storage, VectorIndex
+    from soma.stores.protocols import Found, Storage, VectorIndex
 
 __all__ = ["EmbeddedStore", "take"]
 
@@ -143,10 +144,18 @@ class EmbeddedStore:
         with self.storage.reading():
             self._catch_up()
             if query.embedding is not None and policy.index_servable and not keep.where:
-                found = self.index.search(query, policy, self.registration, now_s, k, keep)
-                records = self._live_records(found.ids)
-                columns, n = found.columns, found.n_candidates
-                return collect(query, policy, now_s, records, found.scores, columns, n, n_visited=found.n_visited)
+                found = self._found(query, policy, now_s, k, keep)
+                return collect(
+                    query,
+                    policy,
+                    now_s,
+                    self._live_records(found.ids),
+                    found.scores,
+                    found.columns,
+                    found.n_candidates,
+                    way=found.way,
+                    n_visited=found.n_visited,
+                )
             candidates = self._all_candidates()
             candidates.prepare(policy, keep, lambda: self.storage.records.live(self.namespace))
             return candidates.search(query, policy, self.registration, now_s, k, keep, self._live_records)
@@ -159,6 +168,13 @@ class EmbeddedStore:
             candidates.put(memories, self.vectors([memory.record for memory in memories]))
             self._candidates = candidates
         return self._candidates
+
+    def _found(self, query: Query, policy: Policy, now_s: float, k: int, keep: Filter) -> Found:
+        try:
+            return self.index.search(query, policy, self.registration, now_s, k, keep)
+        except DamagedIndexError:  # it is derived: what its files have lost, the log has not
+            self._fill()
+            return self.index.search(query, policy, self.registration, now_s, k, keep)
 
     def place(self, records: Sequence[MemoryRecord]) -> list[MemoryRecord]:
         """Return the records with the coordinates that the namespace's projector gives to their vectors.
@@ -255,6 +271,13 @@ class EmbeddedStore:
 
     def _catch_up(self) -> None:
         """Bring the index to the head of the log, whoever wrote it."""
+        try:
+            self._follow()
+        except DamagedIndexError:
+            with self.storage.reading():
+                self._fill()
+
+    def _follow(self) -> None:
         with self.storage.reading():
             head = self.storage.log.head()
             if head == self._position:
