@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -10,7 +11,7 @@ from uuid import UUID
 import numpy as np
 
 from soma.embedding import record_vectors
-from soma.errors import ConfigurationError, InvalidParameterError, NotFoundError, StoreError
+from soma.errors import ConfigurationError, InvalidParameterError, NotFoundError, SomaError, StoreError
 from soma.math import projection
 from soma.state.events import (
     Event,
@@ -73,12 +74,19 @@ class EmbeddedStore:
         self.namespace = registration.name
         self.index = index
         self._made: dict[bytes, NDArray[np.float32]] = {}
+        log, self._position = index.followed()  # before the snapshot: others may go on after it
         with storage.reading():
             self.registration = storage.records.namespaces().get(self.namespace, registration)
-            log, self._position = index.followed()
-            if log != storage.identity or self._position > storage.log.head():
+            if self._position and log == self._mark(self._position):
+                index.resume(storage.records.index_rows(self.namespace))
+            else:
                 self._fill()
-        self._catch_up()
+            self._catch_up()
+
+    def _mark(self, position: int) -> str:
+        """Return a name for the log up to a position: one that went another way since, as a backup may, has another."""
+        last = next(self.storage.log.read(position - 1), None)
+        return f"{self.storage.identity} {last[1].event_id}" if last is not None and last[0] == position else ""
 
     def _fill(self) -> None:
         """Put every live memory into an empty index."""
@@ -90,7 +98,7 @@ class EmbeddedStore:
         if missing:
             vectors |= self._vectors_by_key([memory.record for memory in missing])
         self.index.upsert(rows, [vectors[row.vector_key] for row in rows], self._position)
-        self.index.follow(self.storage.identity, self._position)
+        self.index.follow(self._mark(self._position), self._position)
 
     def __len__(self) -> int:
         """Return the number of live memories."""
@@ -129,8 +137,9 @@ class EmbeddedStore:
             self._catch_up()
             if query.embedding is not None and policy.index_servable:
                 found = self.index.search(query, policy, self.registration, now_s, k, keep)
-                records = [memory.record for memory in self.live(found.ids)]
-                return collect(query, policy, now_s, records, found.scores, found.columns, found.n_candidates)
+                if found is not None:
+                    records = [memory.record for memory in self.live(found.ids)]
+                    return collect(query, policy, now_s, records, found.scores, found.columns, found.n_candidates)
             memories = self.storage.records.live(self.namespace)
             return rank(
                 [memory for memory in memories if keep.admits(memory.record, now_s)],
@@ -187,7 +196,7 @@ class EmbeddedStore:
             vectors |= self._vectors_by_key(made)
             self.storage.vectors.put(self.embedder.revision, vectors)
             self.storage.vectors.drop_unused(stale)
-        self._catch_up()
+        self._follow()
         return effects
 
     def append(self, events: Sequence[Event]) -> None:
@@ -218,7 +227,7 @@ class EmbeddedStore:
                     made[event.record.id] = event.record
             self.storage.vectors.put(self.embedder.revision, self._vectors_by_key(list(made.values())))
             self.storage.vectors.drop_unused(stale)
-        self._catch_up()
+        self._follow()
 
     def _refuse_other_vectors(self) -> None:
         """Raise if the store's vectors were made again by another embedder since it was opened."""
@@ -235,6 +244,11 @@ class EmbeddedStore:
             self.storage.records.register(self.registration)
         return known or self.registration
 
+    def _follow(self) -> None:
+        """Bring the index to what was written. If that fails, the write stands; every read tries again, and says so."""
+        with suppress(SomaError):
+            self._catch_up()
+
     def _catch_up(self) -> None:
         """Bring the index to the head of the log, whoever wrote it."""
         with self.storage.reading():
@@ -249,7 +263,7 @@ class EmbeddedStore:
             gone = [id for id, memory in zip(ids, stored, strict=True) if not isinstance(memory, StoredMemory)]
             self.index.remove(gone, head)
             self.index.upsert(rows, [vectors[row.vector_key] for row in rows], head)
-            self.index.follow(self.storage.identity, head)
+            self.index.follow(self._mark(head), head)
             self._position = head
 
     def live(self, ids: Sequence[UUID]) -> list[StoredMemory]:

@@ -143,7 +143,7 @@ class VectorIndex(Protocol):
     """The vectors of one namespace, with what a policy needs to rank them: a projection, rebuilt from the log.
 
     An index that outlives the process remembers how far it has followed which log, so that it need not be filled
-    again. Putting in a row of an earlier position than the one it holds has no effect, in any order.
+    again. It keeps a row of a later position than the one that is put in, in any order, and likewise what was removed.
     """
 
     def __len__(self) -> int:
@@ -158,6 +158,10 @@ class VectorIndex(Protocol):
         """Remember that everything up to ``position`` of ``log`` has been put in."""
         ...
 
+    def resume(self, rows: Sequence[IndexRow]) -> None:
+        """Take up what was put in before: the rows of all live memories; what changed since is put in next."""
+        ...
+
     def clear(self) -> None:
         """Take everything out, and forget what was followed."""
         ...
@@ -170,8 +174,14 @@ class VectorIndex(Protocol):
         """Take memories out as of a log position; those that are not in are passed over."""
         ...
 
-    def search(self, query: Query, policy: Policy, namespace: Namespace, now_s: float, k: int, keep: Filter) -> Found:
-        """Return the ``k`` best memories, exactly: what `soma.state.recall.rank` says, to the bit."""
+    def search(
+        self, query: Query, policy: Policy, namespace: Namespace, now_s: float, k: int, keep: Filter
+    ) -> Found | None:
+        """Return the ``k`` best memories, exactly: what `soma.state.recall.rank` says, to the bit.
+
+        None where the index cannot say, and the definition has to: for a filter that asks more than it keeps, or while
+        others change it.
+        """
         ...
 
     def close(self) -> None:

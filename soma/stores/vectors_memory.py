@@ -78,6 +78,9 @@ class ExactIndex:
         """Remember that everything up to ``position`` of ``log`` has been put in."""
         self._followed = (log, position)
 
+    def resume(self, rows: Sequence[IndexRow]) -> None:
+        """Take up what was put in before: nothing outlives the process, and so nothing has to be done."""
+
     def clear(self) -> None:
         """Take everything out, and forget what was followed."""
         self._followed = ("", 0)

@@ -1,0 +1,234 @@
+"""The Qdrant engine in the process: one folder, one shard, one owner at a time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID, uuid4
+
+from soma.errors import ConfigurationError, StoreBusyError, StoreError
+from soma.stores.qdrant_engine import ABOUT_ID, About, Place, PointOf, State, other_model
+
+if TYPE_CHECKING:
+    import numpy as np
+    import qdrant_edge
+    from numpy.typing import NDArray
+
+__all__ = ["EdgeEngine"]
+
+FLUSHED: Final = 10_000
+"""Points after which the engine's journal is made into segments, so that it does not grow."""
+RETRY_AFTER_S: Final = 1.0
+READ: Final = 1_000
+
+
+class EdgeEngine:
+    """The points of one place in a folder, by the engine itself (package ``qdrant-edge-py``).
+
+    Its journal survives ``kill -9``. The folder belongs to one opening at a time, in this process or another. No graph
+    is built: searches are exact, and read every vector.
+
+    Parameters
+    ----------
+    folder : Path
+        In which the place has a folder of its own; made if it is not there.
+    place : Place
+        Whose vectors.
+    remedy : str
+        The command that makes them again, for errors.
+
+    Raises
+    ------
+    ConfigurationError
+        If the package is missing, or there are vectors by another model, and none by this one.
+    StoreBusyError
+        If the folder is open already.
+    StoreError
+        If the folder cannot be used.
+
+    Notes
+    -----
+    Laws: ``property_tests/stores/test_vector_indexes.py``.
+    """
+
+    is_shared: Final = False
+
+    def __init__(self, folder: Path, place: Place, *, remedy: str, is_new: bool = False) -> None:
+        self.place = place
+        self.folder = folder / place.name
+        self.where = str(self.folder)
+        self._parent = folder
+        self._n_put = 0
+        self._edge = _driver()
+        self._shard: qdrant_edge.EdgeShard | None = None
+        try:
+            if not self.folder.exists():
+                siblings = self._siblings()
+                if siblings and not is_new:
+                    raise other_model(self.where, place, remedy)
+                self._make()
+            self._shard = self._load(self.folder)
+            if not is_new:
+                self.drop_siblings()
+        except OSError as error:
+            self.close()
+            raise StoreError(
+                f"{folder} cannot hold vectors ({error.strerror}): correct SOMA_QDRANT_PATH, or unset it"
+            ) from error
+
+    def _make(self) -> None:
+        """Make an empty shard beside its place, and move it there whole."""
+        edge, making = self._edge, self._parent / f".making-{uuid4().hex}"
+        making.parent.mkdir(parents=True, exist_ok=True)
+        vectors = edge.EdgeVectorParams(size=self.place.dimension, distance=edge.Distance.Dot)
+        no_graph = edge.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=1)
+        with self._translated():
+            shard = edge.EdgeShard.create(str(making), edge.EdgeConfig(vectors=vectors, hnsw_config=no_graph))
+            kinds = edge.PayloadSchemaType
+            for name, kind in (
+                ("state", kinds.Keyword),
+                ("position", kinds.Integer),
+                ("type", kinds.Keyword),
+                ("tags", kinds.Keyword),
+            ):
+                shard.update(edge.UpdateOperation.create_field_index(name, kind))
+            shard.close()
+        with suppress(OSError):  # another process was quicker
+            making.rename(self.folder)
+        shutil.rmtree(making, ignore_errors=True)
+
+    def _load(self, folder: Path) -> qdrant_edge.EdgeShard:
+        with self._translated():
+            shard: qdrant_edge.EdgeShard = self._edge.EdgeShard.load(str(folder))
+            return shard
+
+    def about(self) -> About:
+        """Return what the points are."""
+        with self._translated():
+            found = self._open.retrieve([ABOUT_ID], with_payload=True, with_vector=False)
+        return About.from_payload(found[0].payload or {}) if found else About.of(self.place)
+
+    def put(self, points: Sequence[PointOf], position: int) -> None:
+        """Put at most ``BATCH`` points in, as of a log position, but for those that hold a later one."""
+        edge = self._edge
+        not_later = edge.Filter(must=[edge.FieldCondition("position", range=edge.RangeFloat(lte=position))])
+        made = [edge.Point(point.id, point.vector, point.payload) for point in points]
+        with self._translated():
+            self._open.update(edge.UpdateOperation.upsert_points(made, not_later))
+        self._n_put += len(points)
+        if self._n_put >= FLUSHED:
+            self._n_put = 0
+            with self._translated():
+                self._open.flush()
+
+    def nearest(
+        self, vector: NDArray[np.float32], limit: int, memory_type: str | None, tags: Iterable[str]
+    ) -> list[tuple[UUID, float]]:
+        """Return the live memories of the greatest products with a vector, falling."""
+        edge = self._edge
+        request = edge.SearchRequest(
+            query=edge.Query.Nearest(vector.tolist()),
+            limit=limit,
+            filter=self._live(memory_type, tags),
+            params=edge.SearchParams(exact=True),
+            with_payload=False,
+            with_vector=False,
+        )
+        with self._translated():
+            return [(_uuid(point.id), point.score) for point in self._open.search(request)]
+
+    def vectors(self, ids: Sequence[UUID]) -> dict[UUID, list[float]]:
+        """Return the vectors of those that are there."""
+        found: dict[UUID, list[float]] = {}
+        for start in range(0, len(ids), READ):
+            with self._translated():
+                page = self._open.retrieve(list(ids[start : start + READ]), with_payload=False, with_vector=True)
+            found.update((_uuid(point.id), point.vector) for point in page)  # type: ignore[misc]
+        return found
+
+    def count_live(self) -> int:
+        """Return how many memories are live."""
+        with self._translated():
+            return self._open.count(self._edge.CountRequest(exact=True, filter=self._live(None, ())))
+
+    def is_beyond(self, position: int) -> bool:
+        """Whether any point is as of a later position."""
+        edge = self._edge
+        later = edge.FieldCondition("position", range=edge.RangeFloat(gt=position))
+        with self._translated():
+            return bool(self._open.count(edge.CountRequest(exact=True, filter=edge.Filter(must=[later]))))
+
+    def clear(self) -> None:
+        """Take everything out: an empty shard in the place of this one."""
+        self.close()
+        shutil.rmtree(self.folder)
+        self._make()
+        self._shard = self._load(self.folder)
+
+    def drop_siblings(self) -> None:
+        """Remove what other revisions have left of the same namespace, but for what somebody has open."""
+        for folder in self._siblings():
+            with suppress(StoreBusyError):
+                with suppress(StoreError):  # what cannot be loaded is not in use either
+                    self._load(folder).close()
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Release the folder; closing twice is allowed."""
+        if self._shard is not None:
+            shard, self._shard = self._shard, None
+            with self._translated():
+                shard.close()
+
+    @property
+    def _open(self) -> qdrant_edge.EdgeShard:
+        if self._shard is None:
+            raise StoreError(f"the vectors in {self.where} were closed: open the memory again")
+        return self._shard
+
+    def _siblings(self) -> list[Path]:
+        if not self._parent.exists():
+            return []
+        return [folder for folder in self._parent.iterdir() if self.place.is_sibling(folder.name)]
+
+    def _live(self, memory_type: str | None, tags: Iterable[str]) -> qdrant_edge.Filter:
+        edge = self._edge
+        wanted = [("state", State.LIVE), *(("tags", tag) for tag in sorted(tags))]
+        if memory_type is not None:
+            wanted.append(("type", memory_type))
+        conditions = [edge.FieldCondition(name, match=edge.MatchValue(value)) for name, value in wanted]
+        found: qdrant_edge.Filter = edge.Filter(must=conditions)
+        return found
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # the engine raises nothing more particular
+            if "WouldBlock" in str(error):
+                raise StoreBusyError(
+                    f"the vectors in {self.where} are open already, here or in another process: close them there, or "
+                    f"share them through a server (SOMA_QDRANT_URL)",
+                    RETRY_AFTER_S,
+                ) from error
+            raise StoreError(
+                f"the Qdrant engine failed on {self.where} ({error}): remove that folder, and it is filled again from "
+                f"the log"
+            ) from error
+
+
+def _driver() -> Any:
+    try:
+        import qdrant_edge  # noqa: PLC0415 - loaded where it is configured alone
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "SOMA_QDRANT_PATH needs the package qdrant-edge-py", 'pip install "soma-fractal-memory[qdrant]"'
+        ) from None
+    return qdrant_edge
+
+
+def _uuid(id: Any) -> UUID:
+    return id if isinstance(id, UUID) else UUID(str(id))
