@@ -166,6 +166,10 @@ class VectorIndex(Protocol):
         """Take everything out, and forget what was followed."""
         ...
 
+    def drop_others(self) -> None:
+        """Remove what indexes by other models have left of the same namespace."""
+        ...
+
     def upsert(self, rows: Sequence[IndexRow], vectors: Sequence[NDArray[np.float32]], position: int) -> None:
         """Put memories and their unit vectors in, as of a log position, or in the place of those of the same id."""
         ...

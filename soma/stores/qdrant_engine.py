@@ -63,7 +63,7 @@ class Place(NamedTuple):
         Examples
         --------
         >>> Place("c0ffee", "lab", "hashing-v1-d256", 256).name
-        'soma-c0ffee-lab-e0f5b0f1c2bd'
+        'soma-c0ffee-lab-4ccafa2ad267'
         """
         told = f"{self.namespace}\n{self.revision}\n{self.dimension}"
         return self.stem + hashlib.sha256(told.encode()).hexdigest()[:12]

@@ -81,6 +81,9 @@ class ExactIndex:
     def resume(self, rows: Sequence[IndexRow]) -> None:
         """Take up what was put in before: nothing outlives the process, and so nothing has to be done."""
 
+    def drop_others(self) -> None:
+        """Remove what other models have left of the namespace: nothing does."""
+
     def clear(self) -> None:
         """Take everything out, and forget what was followed."""
         self._followed = ("", 0)

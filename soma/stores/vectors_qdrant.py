@@ -94,6 +94,10 @@ class QdrantIndex:
         self._columns = IndexColumns()
         self._about = replace(self._about, log="", position=0)
 
+    def drop_others(self) -> None:
+        """Remove what indexes by other models have left of the same namespace."""
+        self.engine.drop_siblings()
+
     def upsert(self, rows: Sequence[IndexRow], vectors: Sequence[NDArray[np.float32]], position: int) -> None:
         """Put memories in, or in the place of those of the same id, unless they are there as of a later position.
 
@@ -167,7 +171,7 @@ class QdrantIndex:
         except _LackingError as lacking:
             if not self._is_behind():
                 raise StoreError(
-                    f"the vectors in {self.engine.where} are not whole ({lacking}): make them again, {self.remedy}"
+                    f"the vectors in {self.engine.where} are not whole ({lacking}): make them again: {self.remedy}"
                 ) from None
         return None if self._is_behind() else search.found()
 
