@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,6 +62,17 @@ class RedisServer:
         assert self.process is not None
         self.process.terminate()
         self.process.wait(10)
+
+
+@pytest.fixture
+def swift_path(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder in memory where there is one: the Qdrant engine syncs a dozen files to make a shard."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="soma-", dir=memory) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -144,6 +144,7 @@ class VectorIndex(Protocol):
 
     An index that outlives the process remembers how far it has followed which log, so that it need not be filled
     again. It keeps a row of a later position than the one that is put in, in any order, and likewise what was removed.
+    It is asked once it was told to `follow` what was put in.
     """
 
     def __len__(self) -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["ABOUT_ID", "BATCH", "About", "Place", "PointOf", "QdrantEngine", "State", "other_model"]
+__all__ = ["ABOUT_ID", "BATCH", "About", "Place", "PointOf", "QdrantEngine", "State", "other_model", "require_same"]
 
 FORMAT: Final = 1
 BATCH: Final = 256
@@ -142,6 +142,11 @@ class QdrantEngine(Protocol):
     """
 
     @property
+    def place(self) -> Place:
+        """Whose vectors."""
+        ...
+
+    @property
     def where(self) -> str:
         """Where it is, for people, without credentials."""
         ...
@@ -197,5 +202,21 @@ def other_model(where: str, place: Place, remedy: str) -> ConfigurationError:
     """Return the error for vectors that are there by another model, and not by this one."""
     return ConfigurationError(
         f"the vectors of namespace {place.namespace} in {where} were made by another model than {place.revision}",
-        remedy,
+        f"make them again: {remedy}",
     )
+
+
+def require_same(where: str, place: Place, about: About, remedy: str) -> None:
+    """Raise `ConfigurationError` if points say of themselves that they are not what their place stands for."""
+    for what, found, wanted in (
+        ("are kept in format", about.format, FORMAT),
+        ("belong to namespace", about.namespace, place.namespace),
+        ("were made by", about.revision, place.revision),
+        ("have dimension", about.dimension, place.dimension),
+        ("follow the log", about.log.partition(" ")[0] or place.log, place.log),
+    ):
+        if found != wanted:
+            raise ConfigurationError(
+                f"the vectors in {where} {what} {found}, and not {wanted}",
+                f"remove them, and make them again: {remedy}",
+            )

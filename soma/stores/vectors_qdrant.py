@@ -16,7 +16,7 @@ from soma.state.features import features
 from soma.state.query import Filter, Query
 from soma.stores.index_columns import IndexColumns
 from soma.stores.protocols import Found
-from soma.stores.qdrant_engine import ABOUT_ID, BATCH, PointOf, QdrantEngine
+from soma.stores.qdrant_engine import ABOUT_ID, BATCH, PointOf, QdrantEngine, require_same
 from soma.stores.rows import IndexRow
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class QdrantIndex:
 
     Raises
     ------
-    StoreError
-        If the points are not what the engine was asked for.
+    ConfigurationError
+        If the points say that they are not what the engine was asked for.
 
     Notes
     -----
@@ -66,6 +66,7 @@ class QdrantIndex:
         self.remedy = remedy
         self._columns = IndexColumns()
         self._about = engine.about()
+        require_same(engine.where, engine.place, self._about, remedy)
         self._is_whole = False
 
     def __len__(self) -> int:
