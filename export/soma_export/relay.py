@@ -42,7 +42,7 @@ class KafkaRelay:
     Laws: ``property_tests/export/test_relay.py``.
     """
 
-    def __init__(self, deployment: Deployment, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, deployment: Deployment, *, timeout_s: float) -> None:
         for topic in (deployment.topics.events, deployment.topics.namespaces):
             with translated(deployment.settings):
                 deployment.log.required(topic, timeout_s=timeout_s)
@@ -72,7 +72,7 @@ def kafka_relay() -> KafkaRelay:
     ConfigurationError
         If ``SOMA_KAFKA_BOOTSTRAP`` is not set, or another setting cannot be used.
     """
-    return KafkaRelay(Deployment(ExportSettings.from_environment(is_postgres_needed=False)))
+    return KafkaRelay(Deployment(ExportSettings.from_environment(is_postgres_needed=False)), timeout_s=TIMEOUT_S)
 
 
 @contextmanager
