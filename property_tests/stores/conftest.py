@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -15,6 +14,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
+
+from property_tests.stores.indexes import swift_folder
 
 
 @dataclass
@@ -67,11 +68,7 @@ class RedisServer:
 @pytest.fixture
 def swift_path(tmp_path: Path) -> Iterator[Path]:
     """Return a folder in memory where there is one: the Qdrant engine syncs a dozen files to make a shard."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(prefix="soma-", dir=memory) as folder:
+    with tempfile.TemporaryDirectory(prefix="soma-", dir=swift_folder() or tmp_path) as folder:
         yield Path(folder)
 
 

@@ -415,6 +415,20 @@ def test_a_path_that_can_hold_nothing_is_one_sentence(tmp_path: Path) -> None:
         soma.create_memory(settings=settings(tmp_path))
 
 
+def test_a_full_disk_costs_no_write_and_is_said_at_the_next_recall(
+    swift_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = settings(swift_path)
+    with filled(of) as memory:
+        with monkeypatch.context() as full:
+            full.setattr("soma.stores.qdrant_edge.FREE", 2**62)
+            memory.remember("the clock is full")
+            with pytest.raises(StoreError, match=r"MiB left, and the Qdrant engine needs .*make room"):
+                memory.recall("clock")
+            assert "the clock is full" in texts(memory)
+        assert "the clock is full" in {hit.record.text for hit in memory.recall("clock", k=20)}  # there is room again
+
+
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [

@@ -23,6 +23,8 @@ FLUSHED: Final = 10_000
 """Points after which the engine's journal is made into segments, so that it does not grow."""
 RETRY_AFTER_S: Final = 1.0
 READ: Final = 1_000
+FREE: Final = 64 * 2**20
+"""Bytes that the disk must have left: the engine writes to mapped files, and where there is no room it dies of that."""
 
 
 class EdgeEngine:
@@ -83,6 +85,7 @@ class EdgeEngine:
         """Make an empty shard beside its place, and move it there whole."""
         edge, making = self._edge, self._parent / f".making-{uuid4().hex}"
         making.parent.mkdir(parents=True, exist_ok=True)
+        self._require_room()
         vectors = edge.EdgeVectorParams(size=self.place.dimension, distance=edge.Distance.Dot)
         no_graph = edge.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=1)
         with self._translated():
@@ -110,6 +113,7 @@ class EdgeEngine:
         edge = self._edge
         not_later = edge.Filter(must=[edge.FieldCondition("position", range=edge.RangeFloat(lte=position))])
         made = [edge.Point(point.id, point.vector, point.payload) for point in points]
+        self._require_room()
         with self._translated():
             self._open.update(edge.UpdateOperation.upsert_points(made, not_later))
         self._n_put += len(points)
@@ -176,6 +180,14 @@ class EdgeEngine:
             shard, self._shard = self._shard, None
             with self._translated():
                 shard.close()
+
+    def _require_room(self) -> None:
+        free = shutil.disk_usage(self._parent).free
+        if free < FREE:
+            raise StoreError(
+                f"the disk of {self.where} has {free >> 20} MiB left, and the Qdrant engine needs {FREE >> 20}: make "
+                f"room; what was stored is safe in the log"
+            )
 
     @property
     def _open(self) -> qdrant_edge.EdgeShard:
