@@ -178,6 +178,31 @@ def test_the_folder_has_one_owner_and_the_second_is_told(swift_path: Path) -> No
     soma.create_memory(settings=settings(swift_path)).close()
 
 
+def test_processes_take_turns_and_none_takes_from_another(swift_path: Path) -> None:
+    """Asked to load a shard while another flushes it, the engine would lose points of both."""
+    of, script = (
+        settings(swift_path),
+        (
+            "import sys, pathlib, soma; folder = pathlib.Path(sys.argv[1])\n"
+            "of = soma.Settings(path=folder / 'store', qdrant_path=folder / 'vectors')\n"
+            "with soma.create_memory(settings=of) as memory:\n"
+            "    memory.remember(f'the clock of {sys.argv[2]}')"
+        ),
+    )
+    with soma.open(of.path) as memory:
+        for text in TEXTS:
+            memory.remember(text)
+    commands = [[sys.executable, "-c", script, swift_path, str(n)] for n in range(4)]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for command in commands]
+    n_refused = 0
+    for process in running:
+        said = process.communicate()[1]
+        n_refused += process.returncode != 0
+        assert process.returncode == 0 or "are open already" in said
+    with soma.create_memory(settings=of) as memory:
+        assert len(scores(memory)) == len(memory) == len(TEXTS) + 4 - n_refused
+
+
 def test_a_backup_that_went_another_way_is_never_answered_from_the_vectors_of_the_first(swift_path: Path) -> None:
     of = settings(swift_path)
     with filled(of):
@@ -326,7 +351,7 @@ def test_reembed_fills_new_vectors_beside_the_old_and_swaps(swift_path: Path) ->
         pass
     done = soma.reembed(of, OTHER)
     assert (done.before, done.after, done.n_made) == ("hashing-v1-d256", OTHER.revision, len(TEXTS))
-    assert len(list((swift_path / "vectors").iterdir())) == 2  # one a namespace: the old ones are gone
+    assert len(list((swift_path / "vectors").glob("*/"))) == 2  # one a namespace: the old ones are gone
     with pytest.raises(ConfigurationError, match="d64, which is not at hand"):
         soma.create_memory(settings=of)
     done = soma.reembed(of, "hashing")
@@ -400,7 +425,7 @@ def test_lost_vectors_are_an_error_that_names_the_command_which_makes_them_again
 def test_a_damaged_folder_is_one_sentence_that_says_what_to_do(swift_path: Path) -> None:
     of = settings(swift_path)
     filled(of).close()
-    (folder,) = (swift_path / "vectors").iterdir()
+    (folder,) = (path for path in (swift_path / "vectors").iterdir() if path.is_dir())
     (folder / "edge_config.json").write_text("garbage")
     with pytest.raises(StoreError, match="remove that folder, and it is filled again from the log"):
         soma.create_memory(settings=of)
@@ -436,7 +461,7 @@ def test_a_full_disk_costs_no_write_and_is_said_at_the_next_recall(
         ("namespace", "home", "belong to namespace home, and not lab"),
         ("revision", "other-v1", "were made by other-v1, and not test"),
         ("dimension", 5, "have dimension 5, and not 4"),
-        ("log", "beef 1", "follow the log beef, and not c0ffee"),
+        ("store", "beef", "follow the log of the store beef, and not c0ffee"),
     ],
 )
 def test_vectors_that_are_something_else_are_refused(

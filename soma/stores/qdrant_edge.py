@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from soma.errors import ConfigurationError, StoreBusyError, StoreError
 from soma.stores.qdrant_engine import ABOUT_ID, About, Place, PointOf, State, other_model
@@ -21,6 +24,8 @@ __all__ = ["EdgeEngine"]
 
 FLUSHED: Final = 10_000
 """Points after which the engine's journal is made into segments, so that it does not grow."""
+WAIT_S: Final = 2.0
+"""How long an opening waits for the one before to end."""
 RETRY_AFTER_S: Final = 1.0
 READ: Final = 1_000
 FREE: Final = 64 * 2**20
@@ -30,8 +35,9 @@ FREE: Final = 64 * 2**20
 class EdgeEngine:
     """The points of one place in a folder, by the engine itself (package ``qdrant-edge-py``).
 
-    Its journal survives ``kill -9``. The folder belongs to one opening at a time, in this process or another. No graph
-    is built: searches are exact, and read every vector.
+    Its journal survives ``kill -9``. The folder belongs to one opening at a time, in this process or another: a file
+    beside it is locked before the engine is asked, which reads and mends segments before it locks them itself, and so
+    takes from its owner what is being flushed. No graph is built: searches are exact, and read every vector.
 
     Parameters
     ----------
@@ -66,25 +72,29 @@ class EdgeEngine:
         self._n_put = 0
         self._edge = _driver()
         self._shard: qdrant_edge.EdgeShard | None = None
+        self._lock: int | None = None
         try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self.folder, WAIT_S)
             if not self.folder.exists():
-                siblings = self._siblings()
-                if siblings and not is_new:
+                if self._siblings() and not is_new:
                     raise other_model(self.where, place, remedy)
                 self._make()
-            self._shard = self._load(self.folder)
+            self._shard = self._load()
             if not is_new:
                 self.drop_siblings()
-        except OSError as error:
+        except BaseException as error:
             self.close()
-            raise StoreError(
-                f"{folder} cannot hold vectors ({error.strerror}): correct SOMA_QDRANT_PATH, or unset it"
-            ) from error
+            if isinstance(error, OSError):
+                raise StoreError(
+                    f"{folder} cannot hold vectors ({error.strerror}): correct SOMA_QDRANT_PATH, or unset it"
+                ) from error
+            raise
 
     def _make(self) -> None:
         """Make an empty shard beside its place, and move it there whole."""
-        edge, making = self._edge, self._parent / f".making-{uuid4().hex}"
-        making.parent.mkdir(parents=True, exist_ok=True)
+        edge, making = self._edge, self.folder.with_name(f"{self.folder.name}.making")
+        shutil.rmtree(making, ignore_errors=True)
         self._require_room()
         vectors = edge.EdgeVectorParams(size=self.place.dimension, distance=edge.Distance.Dot)
         no_graph = edge.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=1)
@@ -93,13 +103,11 @@ class EdgeEngine:
             for name in ("state", "type", "tags"):  # a search that is narrowed by them is ten times faster
                 shard.update(edge.UpdateOperation.create_field_index(name, edge.PayloadSchemaType.Keyword))
             shard.close()
-        with suppress(OSError):  # another process was quicker
-            making.rename(self.folder)
-        shutil.rmtree(making, ignore_errors=True)
+        making.rename(self.folder)
 
-    def _load(self, folder: Path) -> qdrant_edge.EdgeShard:
+    def _load(self) -> qdrant_edge.EdgeShard:
         with self._translated():
-            shard: qdrant_edge.EdgeShard = self._edge.EdgeShard.load(str(folder))
+            shard: qdrant_edge.EdgeShard = self._edge.EdgeShard.load(str(self.folder))
             return shard
 
     def about(self) -> About:
@@ -161,21 +169,31 @@ class EdgeEngine:
 
     def clear(self) -> None:
         """Take everything out: an empty shard in the place of this one."""
-        self.close()
+        self._close_shard()
         shutil.rmtree(self.folder)
         self._make()
-        self._shard = self._load(self.folder)
+        self._shard = self._load()
 
     def drop_siblings(self) -> None:
         """Remove what other revisions have left of the same namespace, but for what somebody has open."""
         for folder in self._siblings():
             with suppress(StoreBusyError):
-                with suppress(StoreError):  # what cannot be loaded is not in use either
-                    self._load(folder).close()
-                shutil.rmtree(folder, ignore_errors=True)
+                lock = _locked(folder, 0.0)
+                try:
+                    shutil.rmtree(folder, ignore_errors=True)
+                finally:
+                    os.close(lock)
 
     def close(self) -> None:
         """Release the folder; closing twice is allowed."""
+        try:
+            self._close_shard()
+        finally:
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+
+    def _close_shard(self) -> None:
         if self._shard is not None:
             shard, self._shard = self._shard, None
             with self._translated():
@@ -196,8 +214,6 @@ class EdgeEngine:
         return self._shard
 
     def _siblings(self) -> list[Path]:
-        if not self._parent.exists():
-            return []
         return [folder for folder in self._parent.iterdir() if self.place.is_sibling(folder.name)]
 
     def _live(self, memory_type: str | None, tags: Iterable[str]) -> qdrant_edge.Filter:
@@ -214,16 +230,30 @@ class EdgeEngine:
         try:
             yield
         except Exception as error:  # the engine raises nothing more particular
-            if "WouldBlock" in str(error):
-                raise StoreBusyError(
-                    f"the vectors in {self.where} are open already, here or in another process: close them there, or "
-                    f"share them through a server (SOMA_QDRANT_URL)",
-                    RETRY_AFTER_S,
-                ) from error
             raise StoreError(
                 f"the Qdrant engine failed on {self.where} ({error}): remove that folder, and it is filled again from "
                 f"the log"
             ) from error
+
+
+def _locked(folder: Path, wait_s: float) -> int:
+    """Return a descriptor that holds the lock of a folder until it is closed, or the process ends."""
+    lock = os.open(folder.with_name(f"{folder.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    deadline_s = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < deadline_s:
+                time.sleep(0.02)
+                continue
+            os.close(lock)
+            raise StoreBusyError(
+                f"the vectors in {folder} are open already, here or in another process: close them there, or share "
+                f"them through a server (SOMA_QDRANT_URL)",
+                RETRY_AFTER_S,
+            ) from None
+        return lock
 
 
 def _driver() -> Any:

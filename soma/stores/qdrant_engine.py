@@ -81,8 +81,8 @@ class About:
 
     Parameters
     ----------
-    namespace, revision, dimension
-        As in `Place`.
+    store, namespace, revision, dimension
+        As in `Place`, whose log gives the store its identity.
     log : str
         The log that was followed, as `VectorIndex.follow` was told; empty before.
     position : int
@@ -91,6 +91,7 @@ class About:
         Of the points.
     """
 
+    store: str
     namespace: str
     revision: str
     dimension: int
@@ -101,7 +102,7 @@ class About:
     @classmethod
     def of(cls, place: Place) -> Self:
         """Return what is said of a place where nothing was followed yet."""
-        return cls(place.namespace, place.revision, place.dimension)
+        return cls(*place)
 
     @classmethod
     def from_payload(cls, payload: dict[str, Any]) -> Self:
@@ -213,7 +214,7 @@ def require_same(where: str, place: Place, about: About, remedy: str) -> None:
         ("belong to namespace", about.namespace, place.namespace),
         ("were made by", about.revision, place.revision),
         ("have dimension", about.dimension, place.dimension),
-        ("follow the log", about.log.partition(" ")[0] or place.log, place.log),
+        ("follow the log of the store", about.store, place.log),
     ):
         if found != wanted:
             raise ConfigurationError(
