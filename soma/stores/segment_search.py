@@ -98,7 +98,8 @@ class Asked:
         if rest is None or not self.view.parts:
             return None
         low, high = (
-            features(rest.features, box, NOTHING, self.query, self.namespace, self.now_s, None) for box in self.view.boxes()
+            features(rest.features, box, NOTHING, self.query, self.namespace, self.now_s, None)
+            for box in self.view.boxes()
         )
         below, above = (np.broadcast_to(end, sum(self.view.n_blocks)) for end in rest.bounds(low, high))
         return below, above
