@@ -14,7 +14,6 @@ from soma.math.domain import FloatArray, finite, non_negative
 from soma.math.space_filling import as_codes
 
 if TYPE_CHECKING:
-
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["lacunarity", "occupied_cells", "renyi_dimension", "renyi_entropies"]
