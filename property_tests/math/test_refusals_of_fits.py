@@ -18,6 +18,7 @@ from soma.math import (
     exponential_sum,
     fitting,
     importance,
+    policy_operations,
     spacing,
     spreading,
     topk,
@@ -64,6 +65,16 @@ def odds(recalled: Any, n: int = 40, **more: Any) -> object:
 
 
 REFUSALS: list[tuple[str, Callable[[], object]]] = [
+    ("operand must be a policy, got 3", lambda: policy_operations.Unary("log", 3)),
+    (
+        "features must be finite, got [[1e+308, 1e+308], [inf, 0.0]]",
+        lambda: spacing.HalfLifeRegression((1.0, 1.0)).half_life_s([[1e308, 1e308], [INF, 0.0]]),
+    ),
+    (
+        "features must be small enough to be weighted and summed, got [[1e+200, -1e+200]]",
+        lambda: spacing.HalfLifeRegression((1e200, 1e200)).half_life_s([[1e200, -1e200]]),
+    ),
+    ("elapsed_s must be >= 0, got [-1.0]", lambda: fitting.fit_curve("exponential", [-1.0], [1])),
     ("decay must lie in (0, 1), got 0.0", lambda: activation.optimised_base_level(3, 9.0, 0.0)),
     ("n_presentations must be finite and > 0, got 0", lambda: activation.optimised_base_level(0, 9.0)),
     ("n_presentations must be finite and > 0, got 0", lambda: activation.hybrid_base_level([1.0], 0, 9.0)),
