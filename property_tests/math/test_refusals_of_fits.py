@@ -13,6 +13,7 @@ from soma.errors import InvalidParameterError
 from soma.math import (
     activation,
     blocks,
+    coordinates,
     decay,
     dimension,
     exponential_sum,
@@ -65,6 +66,18 @@ def odds(recalled: Any, n: int = 40, **more: Any) -> object:
 
 
 REFUSALS: list[tuple[str, Callable[[], object]]] = [
+    ("function must be one of negative, exp, log, got 'sin'", lambda: policy_operations.Unary("sin", p.similarity())),
+    (
+        "operator must be one of +, -, *, /, **, max, min, got '%'",
+        lambda: policy_operations.Binary("%", p.similarity(), p.similarity()),
+    ),
+    ("codes must be integers of 64 bits, >= 0, got [-1]", lambda: coordinates.cell_distance([-1], [0], 1, 3)),
+    ("codes must be integers of 64 bits, >= 0, got [-1]", lambda: coordinates.cell_distance([0], [-1], 1, 3)),
+    (
+        "radii must be finite and > 0, got [-1.0, 1.0, 2.0]",
+        lambda: dimension.grassberger_procaccia([[1.0], [2.0], [4.0]], [-1.0, 1.0, 2.0]),
+    ),
+    ("level must lie in [0, 1], got 2.0", lambda: fitted().intervals(2.0)),
     ("operand must be a policy, got 3", lambda: policy_operations.Unary("log", 3)),
     (
         "features must be finite, got [[1e+308, 1e+308], [inf, 0.0]]",
