@@ -7,6 +7,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 HYPOTHESIS_PROFILE ?= ci
 # Not in the lock, for only `make mutants` needs it; another version makes other mutants.
 MUTMUT := 3.8.1
+# Processes that share the test files; production's servers are started in one of them.
+JOBS ?= 2
 
 BIN := $(VENV)/bin
 UV := $(VENV)/bootstrap/bin/uv
@@ -46,7 +48,7 @@ demo: $(DEMO_STAMP)  ## create the environment, then run soma demo on this repos
 	@$(BIN)/soma demo
 
 test: lint types contracts  ## create the environment, then run every check that CI runs
-	$(BIN)/python -m pytest $(NOTEBOOKS) $(TESTS) notebooks
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(NOTEBOOKS) $(TESTS) notebooks
 
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check
@@ -59,7 +61,7 @@ contracts: $(STAMP)  ## import-linter: who may import whom
 	$(BIN)/lint-imports --no-logo
 
 tests: $(STAMP)  ## laws and doctests; HYPOTHESIS_PROFILE=dev|ci|thorough
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(TESTS)
 
 notebooks: $(STAMP)  ## run the notebooks and compare their outputs
 	$(BIN)/python -m pytest $(NOTEBOOKS) notebooks

@@ -23,6 +23,7 @@ from soma.reembedding import Reembedded, reembed_storage
 from soma.settings import MemoryMode, Settings, as_mode
 from soma.state.namespace import Namespace, Projector
 from soma.stores.redis_storage import RedisStorage
+from soma.stores.segment_files import SegmentFiles
 from soma.stores.sqlite import SqliteStorage
 from soma.stores.vectors_memory import ExactIndex
 
@@ -281,7 +282,7 @@ def _memory(
     embedder: Embedder | str | None,
     *,
     frame: Frame,
-    make_index: Callable[[Embedder], VectorIndex] = lambda embedder: ExactIndex(embedder.dimension),
+    make_index: Callable[[Embedder], VectorIndex] | None = None,
     clock: Callable[[], float],
     new_id: Callable[[], UUID],
 ) -> Memory:
@@ -298,11 +299,26 @@ def _memory(
             frame=frame,
             projector=Projector(seed=0, embedding_dimension=chosen.dimension),
         )
-        index = make_index(chosen)
+        index = _exact(storage, namespace, chosen) if make_index is None else make_index(chosen)
         return Memory(EmbeddedStore(storage, registration, chosen, index, clock=clock, new_id=new_id))
     except BaseException:
         storage.close()
         raise
+
+
+def _exact(storage: Storage, namespace: str, embedder: Embedder) -> ExactIndex:
+    """Return the index of a namespace; that of a store in a folder is kept beside it."""
+    if not isinstance(storage, SqliteStorage) or storage.directory is None:
+        return ExactIndex(embedder.dimension)
+
+    def witness(position: int) -> str:
+        at, event = next(storage.log.read(position - 1), (0, None))
+        return f"{at} {event.event_id}" if event is not None else ""
+
+    about = {"namespace": namespace, "revision": embedder.revision}
+    folder = storage.directory / "index" / f"of {namespace}"
+    files = SegmentFiles(folder, about, witness, is_read_only=storage.is_read_only)
+    return ExactIndex(embedder.dimension, files=files)
 
 
 def _embedder(storage: Storage, asked: Embedder | str | None) -> tuple[Embedder, str]:
