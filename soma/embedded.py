@@ -107,17 +107,30 @@ class EmbeddedStore:
         InvalidParameterError
             For a blank text, or a vector of another dimension than the embedder's.
         """
-        asked = Query.of(query)
-        if asked.text is not None and asked.embedding is None and asked.coordinate is None:
-            if not asked.text.strip():
-                raise InvalidParameterError("query", asked.text, "must contain words")
-            return Query(text=asked.text, embedding=tuple(self.embedder.embed([asked.text])[0].tolist()))
-        if asked.embedding is not None and len(asked.embedding) != self.embedder.dimension:
-            raise InvalidParameterError(
-                "embedding",
-                len(asked.embedding),
-                f"must have dimension {self.embedder.dimension}, as {self.embedder.revision} makes",
-            )
+        return self.ask_all([query])[0]
+
+    def ask_all(self, queries: Iterable[Query | str | ArrayLike]) -> list[Query]:
+        """Return what a caller looks for with the vectors of the words, made together."""
+        asked = [Query.of(query) for query in queries]
+        words = {
+            i: one.text
+            for i, one in enumerate(asked)
+            if one.text is not None and one.embedding is None and one.coordinate is None
+        }
+        for text in words.values():
+            if not text.strip():
+                raise InvalidParameterError("query", text, "must contain words")
+        for one in asked:
+            if one.embedding is not None and len(one.embedding) != self.embedder.dimension:
+                raise InvalidParameterError(
+                    "embedding",
+                    len(one.embedding),
+                    f"must have dimension {self.embedder.dimension}, as {self.embedder.revision} makes",
+                )
+        if words:
+            vectors = self.embedder.embed(list(words.values())).tolist()
+            for (i, text), vector in zip(words.items(), vectors, strict=True):
+                asked[i] = Query(text=text, embedding=tuple(vector))
         return asked
 
     def search(self, query: Query, policy: Policy, now_s: float, k: int, keep: Filter) -> Recall:
@@ -132,7 +145,8 @@ class EmbeddedStore:
             if query.embedding is not None and policy.index_servable and not keep.where:
                 found = self.index.search(query, policy, self.registration, now_s, k, keep)
                 records = self._live_records(found.ids)
-                return collect(query, policy, now_s, records, found.scores, found.columns, found.n_candidates)
+                columns, n = found.columns, found.n_candidates
+                return collect(query, policy, now_s, records, found.scores, columns, n, n_visited=found.n_visited)
             candidates = self._all_candidates()
             candidates.prepare(policy, keep, lambda: self.storage.records.live(self.namespace))
             return candidates.search(query, policy, self.registration, now_s, k, keep, self._live_records)

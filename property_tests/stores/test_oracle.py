@@ -54,8 +54,8 @@ POLICIES = [
     p.minmax(p.similarity()) + p.minmax(p.bm25(k1=1.2, b=0.75)) + p.mentions("note"),
     p.rrf(p.similarity(), p.bm25()) + p.top_mean(p.lexical(), "by.name", 2),
     p.similarity() + p.context(p.bm25(), [3_600.0, DAY], "note") + p.n_recalls(),
-    p.bm25(spread=0.6, reach=6, group="note") + p.neighbours(p.similarity(), ratio=0.6, reach=6),
-    p.bm25(spread=0.5, reach=2) + p.previous(p.asks(), "by.name") + p.n_words(),
+    p.bm25(ratio=0.6, reach=6, group="note") + p.neighbours(p.similarity(), ratio=0.6, reach=6),
+    p.bm25(ratio=0.5, reach=2) + p.previous(p.asks(), "by.name") + p.n_words(),
 ]
 
 some_id = st.sampled_from(IDS)

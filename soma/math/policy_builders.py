@@ -125,13 +125,13 @@ def lexical() -> Policy:
     return Term("lexical")
 
 
-def bm25(*, k1: float = 0.9, b: float = 0.4, spread: float = 0.0, reach: int = 0, group: str | None = None) -> Policy:
+def bm25(*, k1: float = 0.9, b: float = 0.4, ratio: float = 0.0, reach: int = 0, group: str | None = None) -> Policy:
     r"""Return the term for BM25: how well the memory's words answer the query's, rare words counting most.
 
     Words lose case, punctuation and endings, and stop words are left out (`soma.state.words.stems`). What is rare and
     what is long is said of the candidates of the recall: all live memories that its filters admit.
 
-    With a ``spread`` a memory also has the words of its neighbours in the order of time, each place further away
+    With a ``ratio`` a memory also has the words of its neighbours in the order of time, each place further away
     counting less, before repeated words stop counting:
 
     .. math:: f'_i = \sum_{|p_j - p_i| \le R} r^{|p_j - p_i|} f_j
@@ -144,12 +144,12 @@ def bm25(*, k1: float = 0.9, b: float = 0.4, spread: float = 0.0, reach: int = 0
         How late a repeated word stops counting, >= 0.
     b : float, default 0.4
         How much a text's length is held against it, in [0, 1].
-    spread : float, default 0
-        How much the words of the next memory count :math:`r`, in [0, 1].
+    ratio : float, default 0
+        How much the words of a neighbour count for each place that it is away :math:`r`, in [0, 1].
     reach : int, default 0
-        How many places away they count :math:`R`, at most 64; >= 1 with a spread.
+        How many places away they count :math:`R`, at most 64; >= 1 with a ratio.
     group : str, optional
-        With a spread: the path in the payload whose value neighbours share, as in `neighbours`.
+        With a ratio: the path in the payload whose value neighbours share, as in `neighbours`.
 
     Returns
     -------
@@ -168,11 +168,11 @@ def bm25(*, k1: float = 0.9, b: float = 0.4, spread: float = 0.0, reach: int = 0
     >>> sorted(bm25(b=0.75).features)
     ['bm25(b=0.75)']
     """
-    return BestMatch(k1, b, spread, reach, group)
+    return BestMatch(k1, b, ratio, reach, group)
 
 
 def n_words() -> Policy:
-    """Return the term for how many words of its text say what the memory is about, stop words left out, >= 0.
+    """Return the term for how many different words the memory's text has, stop words left out, >= 0.
 
     Examples
     --------

@@ -70,7 +70,7 @@ class Neighbours(Placed):
     """
 
     ratio: float = 0.5
-    reach: int = 4
+    reach: int = 6
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ratio", number("ratio", self.ratio))

@@ -162,7 +162,7 @@ def context(x: Operand, scales_s: Iterable[float], group: str | None = None) -> 
     return Context(lift(x), tuple(scales_s), group)
 
 
-def neighbours(x: Operand, group: str | None = None, *, ratio: float = 0.5, reach: int = 4) -> Policy:
+def neighbours(x: Operand, group: str | None = None, *, ratio: float = 0.5, reach: int = 6) -> Policy:
     r"""Return the mean of ``x`` over the neighbours in the order of time, each place further away counting less.
 
     .. math:: \frac{\sum_{|p_j - p_i| \le R} r^{|p_j - p_i|} x_j}{\sum_{|p_j - p_i| \le R} r^{|p_j - p_i|}}
@@ -179,7 +179,7 @@ def neighbours(x: Operand, group: str | None = None, *, ratio: float = 0.5, reac
         has none. By default all candidates are one group.
     ratio : float, default 0.5
         How much one place further counts :math:`r`, in (0, 1].
-    reach : int, default 4
+    reach : int, default 6
         How many places away a neighbour counts :math:`R`, 1 to 64.
 
     Returns

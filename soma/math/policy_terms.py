@@ -178,8 +178,8 @@ class BestMatch(Node):
         How late a repeated word stops counting, >= 0.
     b : float
         How much a text's length is held against it, in [0, 1].
-    spread : float
-        What a neighbour's words count, each place further away so much less, in [0, 1]; 0 for none.
+    ratio : float
+        How much a neighbour's words count for each place that it is away, in [0, 1]; 0 for none.
     reach : int
         How many places away a neighbour's words count, 0 to `MAX_REACH`.
     group : str, optional
@@ -188,21 +188,21 @@ class BestMatch(Node):
 
     k1: float = 0.9
     b: float = 0.4
-    spread: float = 0.0
+    ratio: float = 0.0
     reach: int = 0
     group: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("k1", "b", "spread"):
+        for name in ("k1", "b", "ratio"):
             object.__setattr__(self, name, number(name, getattr(self, name)))
         if self.k1 < 0:
             raise InvalidParameterError("k1", self.k1, "must be >= 0")
-        for name in ("b", "spread"):
+        for name in ("b", "ratio"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidParameterError(name, getattr(self, name), "must be within [0, 1]")
         object.__setattr__(self, "reach", reach_of(self.reach, least=0))
-        if (self.spread > 0) != (self.reach > 0):
-            raise InvalidParameterError("reach", self.reach, "must be >= 1 with a spread, and 0 without")
+        if (self.ratio > 0) != (self.reach > 0):
+            raise InvalidParameterError("reach", self.reach, "must be >= 1 with a ratio, and 0 without")
         if self.group is not None:
             object.__setattr__(self, "group", field_name("group", self.group))
             if not self.reach:
@@ -227,7 +227,7 @@ class BestMatch(Node):
 
     @property
     def formula(self) -> Formula:
-        """``bm25(spread=0.6, reach=6)``: what is not the usual is said."""
+        """``bm25(ratio=0.5, reach=6)``: what is not the usual is said."""
         said = {field.name: getattr(self, field.name) for field in fields(self)}
         said = {name: value for name, value in said.items() if value != getattr(_PLAIN, name)}
         shown = [

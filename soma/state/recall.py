@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, overload
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -13,9 +13,10 @@ from soma.errors import InvalidParameterError
 from soma.math import similarity
 from soma.math.policy_evaluate import PLACE
 from soma.math.topk import top_k_reference
-from soma.state.features import Columns, Held, Records, features
+from soma.state.features import Columns, Held, Records, explained_features
 from soma.state.instant import to_iso
 from soma.state.record import MemoryRecord
+from soma.state.times import NamedTime, named_times
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from soma.state.stored import StoredMemory
 
 __all__ = ["Hit", "Recall", "collect", "headline", "rank", "ranked"]
-
-
-OF_THE_SET: Final = ("id", PLACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +43,15 @@ class Hit:
         The memory.
     features : mapping of str to float
         What the policy was evaluated on, but for ids and places, which say something only among the candidates.
+    reasons : mapping of str to mapping
+        Of a feature that is a sum, such as ``bm25``, its summands: what each word adds.
     """
 
     rank: int
     score: float
     record: MemoryRecord
     features: Mapping[str, float]
+    reasons: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -71,6 +72,8 @@ class Recall:
         How many memories were ranked.
     explanations : tuple of Explanation
         Of a set-level policy, why each hit has its score, which its own features do not tell; else empty.
+    n_visited : int, optional
+        How many memories the exact index read to find the best; None where all of them were scored.
     """
 
     query: Query
@@ -79,6 +82,20 @@ class Recall:
     hits: tuple[Hit, ...]
     n_candidates: int
     explanations: tuple[Explanation, ...] = ()
+    n_visited: int | None = None
+
+    @property
+    def times(self) -> tuple[NamedTime, ...]:
+        """The times that the words of the query name, as seen from ``now_s``: what the term ``when`` reads."""
+        return () if self.query.text is None else named_times(self.query.text, self.now_s)
+
+    @property
+    def way(self) -> str:
+        """How the hits were found: by the exact index, or by scoring all candidates, and why."""
+        if self.n_visited is not None:
+            return f"the exact index read {self.n_visited:,} of {self.n_candidates:,} memories"
+        why = f": {self.policy.why_not}" if self.policy.why_not else ""
+        return f"all {self.n_candidates:,} memories were scored{why}"
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -104,9 +121,9 @@ class Recall:
         if not -len(self.hits) <= rank < len(self.hits):
             raise InvalidParameterError("rank", rank, f"must be below {len(self.hits)}, the number of hits")
         if self.explanations:
-            return self.explanations[rank]
+            return _with_reasons(self.explanations[rank], self.hits[rank].reasons)
         columns = {name: np.array([value]) for name, value in self.hits[rank].features.items()}
-        return self.policy.explain(columns, 0)
+        return _with_reasons(self.policy.explain(columns, 0), self.hits[rank].reasons)
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one flat dictionary a hit: rank, score, what identifies the memory, and every feature."""
@@ -237,8 +254,8 @@ def ranked(
     n = len(columns.timestamp_s)
     if not n:
         return Recall(query, policy, now_s, (), 0)
-    known = features(policy.features, columns, held, query, namespace, now_s, similar)
-    evaluated = policy.evaluated(known)
+    known = explained_features(policy.features, columns, held, query, namespace, now_s, similar)
+    evaluated = policy.evaluated(known.columns)
     best = top_k_reference(np.broadcast_to(evaluated.scores, n), held.ids(), k)
     return collect(
         query,
@@ -246,9 +263,14 @@ def ranked(
         now_s,
         records(best.rows),
         best.scores,
-        {name: np.asarray(values)[best.rows] for name, values in known.items() if not name.startswith(OF_THE_SET)},
+        {
+            name: np.asarray(values)[best.rows]
+            for name, values in known.columns.items()
+            if name != "id" and not name.startswith(PLACE)
+        },
         n,
         () if policy.is_pointwise else evaluated.explain(best.rows.tolist()),
+        reasons=known.reasons(best.rows),
     )
 
 
@@ -261,6 +283,8 @@ def collect(
     columns: Mapping[str, NDArray[Any]],
     n_candidates: int,
     explanations: tuple[Explanation, ...] = (),
+    n_visited: int | None = None,
+    reasons: Sequence[Mapping[str, Mapping[str, float]]] = (),
 ) -> Recall:
     """Return the answer made of memories that are ranked already.
 
@@ -278,12 +302,34 @@ def collect(
         How many memories were ranked.
     explanations : tuple of Explanation
         Of a set-level policy, one a hit.
+    n_visited : int, optional
+        As of `Recall`.
+    reasons : sequence of mapping
+        As of `Hit`, one a hit; by default none.
     """
     hits = tuple(
-        Hit(i, float(scores[i]), record, {name: values[i].item() for name, values in columns.items()})
+        Hit(
+            i,
+            float(scores[i]),
+            record,
+            {name: values[i].item() for name, values in columns.items()},
+            reasons[i] if reasons else {},
+        )
         for i, record in enumerate(records)
     )
-    return Recall(query, policy, now_s, hits, n_candidates, explanations)
+    return Recall(query, policy, now_s, hits, n_candidates, explanations, n_visited)
+
+
+def _with_reasons(tree: Explanation, reasons: Mapping[str, Mapping[str, float]]) -> Explanation:
+    """Return an explanation in which features that are sums have their summands."""
+    if not reasons:
+        return tree
+    if tree.children:
+        return replace(tree, children=tuple(_with_reasons(child, reasons) for child in tree.children))
+    words = reasons.get(tree.label) or reasons.get(tree.label.removesuffix("()")) or {}
+    if not words:
+        return tree
+    return replace(tree, operation="+", children=tuple(type(tree)(repr(word), share) for word, share in words.items()))
 
 
 def precomputed(dimension: int) -> Callable[[Sequence[MemoryRecord]], NDArray[np.float32]]:

@@ -246,6 +246,9 @@ class _Chosen:
     def lengths(self, split: Split) -> NDArray[np.integer]:
         return self._words[split].lengths[self.rows]
 
+    def n_words(self, split: Split) -> NDArray[np.integer]:
+        return self._words[split].n_words[self.rows]
+
     def asks(self) -> NDArray[np.bool_]:
         return self._numbers["asks"].held[self.rows]
 
@@ -314,18 +317,25 @@ class _Words:
     def __init__(self) -> None:
         self._postings: dict[str, tuple[array[int], array[int]]] = {}
         self._lengths = array("i")
+        self._n_words = array("i")
 
     def add(self, words: Sequence[str]) -> None:
         row = len(self._lengths)
-        for word, count in Counter(words).items():
+        counted = Counter(words)
+        for word, count in counted.items():
             rows, counts = self._postings.setdefault(word, (array("i"), array("i")))
             rows.append(row)
             counts.append(count)
         self._lengths.append(len(words))
+        self._n_words.append(len(counted))
 
     @property
     def lengths(self) -> NDArray[np.int32]:
         return np.array(self._lengths, dtype=np.int32)
+
+    @property
+    def n_words(self) -> NDArray[np.int32]:
+        return np.array(self._n_words, dtype=np.int32)
 
     def postings(self, word: str, place: NDArray[np.intp]) -> Postings:
         """Return the postings of a word at the places of the rows, without the rows that have none."""
@@ -336,6 +346,7 @@ class _Words:
 
     def keep(self, rows: NDArray[np.intp], place: NDArray[np.intp]) -> None:
         self._lengths = array("i", self.lengths[rows].tolist())
+        self._n_words = array("i", self.n_words[rows].tolist())
         for word in list(self._postings):
             places, counts = self.postings(word, place)
             if len(places):

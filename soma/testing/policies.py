@@ -73,7 +73,7 @@ def policies(features: Iterable[str] | None = None, *, max_leaves: int = 8) -> s
     if "common_level" in allowed:
         leaves.append(st.builds(p.same_cell, st.integers(0, 10)))
     if "bm25" in allowed:
-        leaves.append(st.sampled_from([p.bm25(), p.bm25(k1=1.2, spread=0.5, reach=2, group='a "b", c=(1)')]))
+        leaves.append(st.sampled_from([p.bm25(), p.bm25(k1=1.2, ratio=0.5, reach=2, group='a "b", c=(1)')]))
     if "mentions.by.name" in allowed:
         leaves.append(st.just(p.mentions("by.name")))
     if "memory_type" in allowed:
