@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from soma.embedding.protocol import Embedder
-    from soma.ingest import Episode, LocomoQuestion
+    from soma.ingest import Episode, Loaded, LocomoQuestion
     from soma.memory import Memory
 
 __all__ = ["CUTOFFS", "LocomoBench", "bench_locomo"]
@@ -67,24 +67,25 @@ class LocomoBench:
             ``n_unresolved`` (entries of evidence), each metric as a share in [0, 1] with ``METRIC_interval`` and
             ``METRIC_minus_baseline`` (difference, low, high), ``baseline`` and ``ms_per_query``.
         """
-        summary, table = self.experiment.summary("category"), self.experiment.table("category")
+        summary: dict[Any, Any] = self.experiment.summary("category").to_dict("index")
+        table: dict[Any, Any] = self.experiment.table("category").to_dict("index")
         rows = []
-        for system, category in table.index:
+        for (system, category), means in table.items():
             row: dict[str, Any] = {
                 "system": system,
                 "category": category,
-                "n_questions": int(table.loc[(system, category), "n"]),
+                "n_questions": int(means["n"]),
                 **self._evidence(category),
             }
             for metric in self.experiment.metrics:
-                found = summary.loc[(system, category, metric)]
+                found = summary[system, category, metric]
                 name = _NAMES.get(metric, metric.replace("R@", "recall@"))
                 row[name] = _rounded(found["mean"])
                 row[f"{name}_interval"] = [_rounded(found["low"]), _rounded(found["high"])]
                 ends = ("difference", "difference_low", "difference_high")
                 row[f"{name}_minus_baseline"] = [_rounded(found[end]) for end in ends]
             row["baseline"] = self.experiment.baseline
-            row["ms_per_query"] = round(float(table.loc[(system, category), "ms"]), 3)
+            row["ms_per_query"] = round(float(means["ms"]), 3)
             rows.append(row)
         return rows
 
@@ -157,14 +158,14 @@ def bench_locomo(
         conversations.setdefault(episode.payload["sample"], []).append(episode)
     if not any(question.evidence for question in questions):
         raise InvalidParameterError("questions", len(questions), "must hold one with evidence, or nothing is measured")
-    report = progress or (lambda what, done, total: None)
+    report = _quiet if progress is None else progress
     n_turns = sum(map(len, conversations.values()))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         memories: dict[str, Memory] = {}
         done = 0
         for number, (sample, episodes) in enumerate(conversations.items()):
             memory = opened.enter_context(open_store(Path(folder) / str(number), embedder=embedder))
-            load(memory, episodes, progress=lambda loaded, done=done: report("turns", done + loaded.n_new, n_turns))
+            load(memory, episodes, progress=_counted(report, done, n_turns))
             done += len(episodes)
             memories[sample] = memory
         last = {sample: max(episode.timestamp for episode in of) for sample, of in conversations.items()}
@@ -195,6 +196,14 @@ def bench_locomo(
             progress=lambda done, total: report("questions", done, total),
         )
     return LocomoBench(experiment, questions, n_turns)
+
+
+def _quiet(_what: str, _done: int, _total: int) -> None:
+    """Say nothing."""
+
+
+def _counted(report: Callable[[str, int, int], None], before: int, total: int) -> Callable[[Loaded], None]:
+    return lambda loaded: report("turns", before + loaded.n_new, total)
 
 
 def _topics(questions: Iterable[LocomoQuestion]) -> pd.DataFrame:

@@ -81,7 +81,7 @@ def locomo(
     import numpy as np  # noqa: PLC0415 - a command loads what it needs
 
     from soma.bench.locomo import CUTOFFS, bench_locomo  # noqa: PLC0415
-    from soma.cli.policy import policy_named  # noqa: PLC0415
+    from soma.cli.sources import policy_named  # noqa: PLC0415
     from soma.embedding.by_name import embedder_of  # noqa: PLC0415
     from soma.lab.ablation import without_each  # noqa: PLC0415
     from soma.math import policy as policies  # noqa: PLC0415

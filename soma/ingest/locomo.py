@@ -78,9 +78,9 @@ def read_locomo(path: str | PathLike[str], *, on_refusal: OnRefusal | None = Non
     Notes
     -----
     * ``id`` is that of `turn_id`: it depends on the sample's id and the turn's.
-    * ``text`` is ``speaker: words``; of a turn that shares a picture, a second line ``(shares CAPTION: SEARCH)`` with the
-      caption that the data give to it (``blip_caption``) and the words it was searched by (``query``), as far as there
-      are any. Its address is left out.
+    * ``text`` is ``speaker: words``; of a turn that shares a picture, a second line ``(shares CAPTION: SEARCH)`` with
+      the caption that the data give to it (``blip_caption``) and the words it was searched by (``query``), as far as
+      there are any. Its address is left out.
     * ``timestamp`` is the date of the session, which is taken for UTC as the data name no zone, plus one second for
       each turn before it in the session.
     * ``importance`` is 5; ``tags`` are ``locomo`` and the sample's id.

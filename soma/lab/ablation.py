@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from soma.errors import InvalidParameterError
 from soma.math.policy import Policy
 from soma.math.policy_operations import Binary
@@ -70,18 +72,14 @@ def without_each(policy: Policy) -> dict[str, Policy]:
        mentions("speaker")   similarity() + lexical()
     """
     terms = summands(policy)
-    found: dict[str, Policy] = {}
     if len(terms) < 2 or len({str(term) for _, term in terms}) != len(terms):
         raise InvalidParameterError("policy", str(policy), "must be a sum of two terms or more, none of them twice")
-    for left_out, (_, name) in enumerate(terms):
-        rest: Policy | None = None
-        for place, (sign, term) in enumerate(terms):
-            if place == left_out:
-                continue
-            if rest is None:
-                rest = term if sign > 0 else -term
-            else:
-                rest = rest + term if sign > 0 else rest - term
-        assert rest is not None  # noqa: S101 - there are two terms at least
-        found[str(name)] = rest
+    return {str(term): _sum([*terms[:place], *terms[place + 1 :]]) for place, (_, term) in enumerate(terms)}
+
+
+def _sum(terms: Sequence[tuple[int, Policy]]) -> Policy:
+    (sign, first), *others = terms
+    found = first if sign > 0 else -first
+    for sign, term in others:
+        found = found + term if sign > 0 else found - term
     return found

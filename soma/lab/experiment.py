@@ -367,7 +367,7 @@ def _systems(systems: Mapping[str, System | Policy], recall: Callable[[Policy], 
     named: dict[str, System | Policy] = dict(systems)
     missing = [name for name in BASELINES if name not in named]
     if recall is not None:
-        named = {name: BASELINES[name]() for name in missing} | named
+        named = {**{name: BASELINES[name]() for name in missing}, **named}
     elif missing:
         raise InvalidParameterError(
             "systems",

@@ -19,15 +19,10 @@ def readable(summary: pd.DataFrame) -> pd.DataFrame:
     summary : DataFrame
         From `soma.lab.experiment.Experiment.summary`.
     """
-    cells = pd.Series(
-        [
-            f"{100 * row.mean_:.1f}"
-            + ("" if row.is_same else f" [{100 * row.difference_low:+.1f}, {100 * row.difference_high:+.1f}]")
-            for row in _marked(summary).itertuples()
-        ],
-        index=summary.index,
-    )
-    return _wide(cells)
+    texts = [
+        f"{mean:.1f}" + (f" [{low:+.1f}, {high:+.1f}]" if apart else "") for mean, low, high, apart in _rows(summary)
+    ]
+    return _wide(pd.Series(texts, index=summary.index))
 
 
 def latex(summary: pd.DataFrame, baseline: str, level: float) -> str:
@@ -42,17 +37,13 @@ def latex(summary: pd.DataFrame, baseline: str, level: float) -> str:
     level : float
         Coverage of their intervals.
     """
-    marked = _marked(summary)
-    within = [name for name in summary.index.names if name != "system"]
-    best = marked.groupby(level=within)["mean_"].transform("max")
+    best = summary["mean"].groupby(level=[name for name in summary.index.names if name != "system"]).transform("max")
     texts = []
-    for row, top in zip(marked.itertuples(), best, strict=True):
-        shown = f"{100 * row.mean_:.1f}"
-        shown = rf"\textbf{{{shown}}}" if row.mean_ == top else shown
-        apart = rf" {{\scriptsize$[{100 * row.difference_low:+.1f}, {100 * row.difference_high:+.1f}]$}}"
-        texts.append(shown if row.is_same else shown + apart)
+    for (mean, low, high, apart), top in zip(_rows(summary), (100 * best).tolist(), strict=True):
+        shown = rf"\textbf{{{mean:.1f}}}" if mean == top else f"{mean:.1f}"
+        texts.append(shown + (rf" {{\scriptsize$[{low:+.1f}, {high:+.1f}]$}}" if apart else ""))
     wide = _wide(pd.Series(texts, index=summary.index))
-    names = [name for name in wide.index.names]
+    names = [str(name) for name in wide.index.names]
     head = " & ".join(name.translate(_SPECIAL) for name in [*names, *wide.columns])
     lines = [
         rf"% in percent; in brackets the {100 * level:g} percent paired interval of the difference from {baseline}",
@@ -61,19 +52,19 @@ def latex(summary: pd.DataFrame, baseline: str, level: float) -> str:
         rf"{head} \\",
         r"\midrule",
     ]
-    for key, row in zip(wide.index, wide.itertuples(index=False, name=None), strict=True):
+    for key, cells in zip(wide.index.tolist(), wide.to_numpy().tolist(), strict=True):
         labels = [str(label).translate(_SPECIAL) for label in (key if isinstance(key, tuple) else (key,))]
-        lines.append(rf"{' & '.join([*labels, *row])} \\")
+        lines.append(rf"{' & '.join([*labels, *cells])} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
-def _marked(summary: pd.DataFrame) -> pd.DataFrame:
-    frame = summary.rename(columns={"mean": "mean_"})  # itertuples would shadow nothing, and stay readable
-    ends = frame[["difference", "difference_low", "difference_high"]]
-    return frame.assign(is_same=(ends == 0.0).all(axis=1))
+def _rows(summary: pd.DataFrame) -> list[tuple[float, float, float, bool]]:
+    """Return mean, ends of the difference, in percent, and whether there is any."""
+    columns = summary[["mean", "difference_low", "difference_high", "difference"]].to_numpy(float)
+    return [(100 * mean, 100 * low, 100 * high, any((low, high, apart))) for mean, low, high, apart in columns.tolist()]
 
 
-def _wide(cells: pd.Series) -> pd.DataFrame:
+def _wide(cells: pd.Series[str]) -> pd.DataFrame:
     metrics = list(dict.fromkeys(cells.index.get_level_values("metric")))
     wide = cells.unstack("metric", sort=False)
     wide.columns.name = None

@@ -45,9 +45,9 @@ def mean_intervals(
 
     .. math:: \bar x^{(r)} = \frac{\sum_i c_i^{(r)} x_i}{\sum_i c_i^{(r)}}
 
-    with :math:`c_i^{(r)}` how often the r-th resample draws row i. The interval of a difference between two systems that
-    were asked the same is that of the column of their differences: paired, so that what makes a question hard for both
-    counts for neither.
+    with :math:`c_i^{(r)}` how often the r-th resample draws row i. The interval of a difference between two systems
+    that were asked the same is that of the column of their differences: paired, so that what makes a question hard for
+    both counts for neither.
 
     Parameters
     ----------

@@ -32,8 +32,8 @@ def per_query(
               \mathrm{RR} = \frac{1}{\min_{e \in E} \mathrm{rank}(e)}, \quad
               \mathrm{nDCG@}k = \frac{\sum_{i \le k} g_i / \log_2(i + 1)}{\sum_{i \le k} g^*_i / \log_2(i + 1)}
 
-    with E what is relevant, :math:`T_k` the first k of the ranking, ranks from 1, :math:`g_i` the label of the i-th of the
-    ranking and :math:`g^*_i` the i-th greatest label.
+    with E what is relevant, :math:`T_k` the first k of the ranking, ranks from 1, :math:`g_i` the label of the i-th of
+    the ranking and :math:`g^*_i` the i-th greatest label.
 
     Parameters
     ----------

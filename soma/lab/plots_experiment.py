@@ -49,16 +49,17 @@ def experiment(experiment: Experiment, metric: str | None = None, *, ax: Axes | 
     shown = experiment.metrics[0] if metric is None else metric
     if shown not in experiment.metrics:
         raise InvalidParameterError("metric", shown, f"must be one of {', '.join(experiment.metrics)}")
-    rows = experiment.summary().xs(shown, level="metric").sort_values("mean", ascending=False, kind="stable")
-    axes = axes_of(ax, height=1.2 + 0.36 * len(rows), width=8.0)
-    places = np.arange(len(rows))
-    axes.hlines(
-        places, 100 * rows["difference_low"], 100 * rows["difference_high"], color=COLOURS[0], linewidth=3, alpha=0.4
-    )
-    axes.plot(100 * rows["difference"].to_numpy(), places, "o", color=COLOURS[0], markersize=7)
+    summary = experiment.summary()
+    own = summary[summary.index.get_level_values("metric") == shown]
+    mean, apart, low, high = 100 * own[["mean", "difference", "difference_low", "difference_high"]].to_numpy(float).T
+    order = np.argsort(-mean, kind="stable")
+    axes = axes_of(ax, height=1.2 + 0.36 * len(own), width=8.0)
+    places = np.arange(len(own))
+    axes.hlines(places, low[order], high[order], color=COLOURS[0], linewidth=3, alpha=0.4)
+    axes.plot(apart[order], places, "o", color=COLOURS[0], markersize=7)
     axes.axvline(0.0, color=QUIET, linewidth=1.0)
-    labels = [f"{name}  {100 * mean:.1f}".replace("$", r"\$") for name, mean in rows["mean"].items()]
-    axes.set_yticks(places, labels=labels)
+    names = own.index.get_level_values("system")
+    axes.set_yticks(places, labels=[f"{names[row]}  {mean[row]:.1f}".replace("$", r"\$") for row in order])
     axes.invert_yaxis()
     axes.set_xlabel(f"{shown} less that of {experiment.baseline}, points, with {experiment.level:.0%} interval")
     tidy(axes, grid="x")
@@ -92,11 +93,12 @@ def cutoffs(experiment: Experiment, *, ax: Axes | None = None) -> Axes:
     depths = {int(found[1]): metric for metric in experiment.metrics if (found := _CUTOFF.fullmatch(metric))}
     if len(depths) < 2:
         raise InvalidParameterError("experiment", experiment.metrics, "must be measured at two cut-offs R@K or more")
-    summary = experiment.summary()
+    columns = experiment.summary()[["mean", "low", "high"]]
+    summary = dict(zip(columns.index.tolist(), columns.to_numpy(float), strict=True))
     axes = axes_of(ax, height=4.4, width=8.0)
     k = sorted(depths)
     for number, name in enumerate(experiment.systems):
-        rows = 100 * summary.loc[[(name, depths[depth]) for depth in k], ["mean", "low", "high"]].to_numpy(float)
+        rows = 100 * np.array([summary[name, depths[depth]] for depth in k])
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         axes.plot(k, rows[:, 0], f"-{marker}", color=colour, linewidth=2, label=name.replace("$", r"\$"))
         axes.fill_between(k, rows[:, 1], rows[:, 2], color=colour, alpha=0.12, linewidth=0)
