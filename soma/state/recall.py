@@ -70,7 +70,7 @@ class Recall:
         By falling score; ties by id.
     n_candidates : int
         How many memories were ranked.
-    explanations : tuple of Explanation
+    explanations : sequence of Explanation
         Of a set-level policy, why each hit has its score, which its own features do not tell; else empty.
     n_visited : int, optional
         How many memories the exact index read to find the best; None where all of them were scored.
@@ -81,7 +81,7 @@ class Recall:
     now_s: float
     hits: tuple[Hit, ...]
     n_candidates: int
-    explanations: tuple[Explanation, ...] = ()
+    explanations: Sequence[Explanation] = ()
     n_visited: int | None = None
 
     @property
@@ -282,7 +282,7 @@ def collect(
     scores: NDArray[np.float64],
     columns: Mapping[str, NDArray[Any]],
     n_candidates: int,
-    explanations: tuple[Explanation, ...] = (),
+    explanations: Sequence[Explanation] = (),
     n_visited: int | None = None,
     reasons: Sequence[Mapping[str, Mapping[str, float]]] = (),
 ) -> Recall:
@@ -300,7 +300,7 @@ def collect(
         Each feature's value for each hit.
     n_candidates : int
         How many memories were ranked.
-    explanations : tuple of Explanation
+    explanations : sequence of Explanation
         Of a set-level policy, one a hit.
     n_visited : int, optional
         As of `Recall`.
