@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import numpy as np
 
 from soma.embedding import record_vectors
-from soma.errors import ConfigurationError, InvalidParameterError, NotFoundError, StoreError
+from soma.errors import ConfigurationError, InvalidParameterError, NotFoundError, SomaError, StoreError
 from soma.math import projection
 from soma.state.events import (
     Event,
@@ -22,9 +23,10 @@ from soma.state.events import (
 )
 from soma.state.namespace import Namespace
 from soma.state.query import Filter, Query
-from soma.state.recall import Recall, collect, rank
+from soma.state.recall import Recall, collect
 from soma.state.record import MemoryRecord
 from soma.state.stored import Effect, EffectKind, StoredMemory, admit, evolve, evolve_link
+from soma.stores.candidates import Candidates
 from soma.stores.rows import index_row, vector_key
 from soma.stores.segment_files import DamagedIndexError
 
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from soma.stores.protocols import Found, Storage, VectorIndex
 
 __all__ = ["EmbeddedStore", "take"]
+
+MOST_HITS: Final = 10_000
+"""Most records that are kept at hand because they were hits."""
 
 
 class EmbeddedStore:
@@ -74,12 +79,21 @@ class EmbeddedStore:
         self.namespace = registration.name
         self.index = index
         self._made: dict[bytes, NDArray[np.float32]] = {}
+        self._candidates: Candidates | None = None
+        log, self._position = index.followed()  # before the snapshot: others may go on after it
+        self._hits: dict[UUID, MemoryRecord] = {}
         with storage.reading():
             self.registration = storage.records.namespaces().get(self.namespace, registration)
-            log, self._position = index.followed()
-            if log != storage.identity or self._position > storage.log.head():
+            if self._position and log == self._mark(self._position):
+                index.resume(lambda: storage.records.index_rows(self.namespace))
+            else:
                 self._fill()
-        self._catch_up()
+            self._catch_up()
+
+    def _mark(self, position: int) -> str:
+        """Return a name for the log up to a position: one that went another way since, as a backup may, has another."""
+        last = next(self.storage.log.read(position - 1), None)
+        return f"{self.storage.identity} {last[1].event_id}" if last is not None and last[0] == position else ""
 
     def _fill(self) -> None:
         """Put every live memory into an empty index."""
@@ -91,7 +105,7 @@ class EmbeddedStore:
         if missing:
             vectors |= self._vectors_by_key([memory.record for memory in missing])
         self.index.upsert(rows, [vectors[row.vector_key] for row in rows], self._position)
-        self.index.follow(self.storage.identity, self._position)
+        self.index.follow(self._mark(self._position), self._position)
 
     def __len__(self) -> int:
         """Return the number of live memories."""
@@ -106,21 +120,34 @@ class EmbeddedStore:
         InvalidParameterError
             For a blank text, or a vector of another dimension than the embedder's.
         """
-        asked = Query.of(query)
-        if asked.text is not None and asked.embedding is None and asked.coordinate is None:
-            if not asked.text.strip():
-                raise InvalidParameterError("query", asked.text, "must contain words")
-            return Query(text=asked.text, embedding=tuple(self.embedder.embed([asked.text])[0].tolist()))
-        if asked.embedding is not None and len(asked.embedding) != self.embedder.dimension:
-            raise InvalidParameterError(
-                "embedding",
-                len(asked.embedding),
-                f"must have dimension {self.embedder.dimension}, as {self.embedder.revision} makes",
-            )
+        return self.ask_all([query])[0]
+
+    def ask_all(self, queries: Iterable[Query | str | ArrayLike]) -> list[Query]:
+        """Return what a caller looks for with the vectors of the words, made together."""
+        asked = [Query.of(query) for query in queries]
+        words = {
+            i: one.text
+            for i, one in enumerate(asked)
+            if one.text is not None and one.embedding is None and one.coordinate is None
+        }
+        for text in words.values():
+            if not text.strip():
+                raise InvalidParameterError("query", text, "must contain words")
+        for one in asked:
+            if one.embedding is not None and len(one.embedding) != self.embedder.dimension:
+                raise InvalidParameterError(
+                    "embedding",
+                    len(one.embedding),
+                    f"must have dimension {self.embedder.dimension}, as {self.embedder.revision} makes",
+                )
+        if words:
+            vectors = self.embedder.embed(list(words.values())).tolist()
+            for (i, text), vector in zip(words.items(), vectors, strict=True):
+                asked[i] = Query(text=text, embedding=tuple(vector))
         return asked
 
     def search(self, query: Query, policy: Policy, now_s: float, k: int, keep: Filter) -> Recall:
-        """Return the ``k`` best memories: by the index where it can serve the policy, else over all of them.
+        """Return the ``k`` best memories: by the index where it can serve the policy, else over all candidates.
 
         Both give what `soma.state.recall.rank` gives.
         """
@@ -128,32 +155,34 @@ class EmbeddedStore:
             raise InvalidParameterError("k", k, "must be an integer >= 1")
         with self.storage.reading():
             self._catch_up()
-            if query.embedding is not None and policy.index_servable:
+            if query.embedding is not None and policy.index_servable and not keep.where:
                 found = self._found(query, policy, now_s, k, keep)
-                records = [memory.record for memory in self.live(found.ids)]
-                return collect(
-                    query,
-                    policy,
-                    now_s,
-                    records,
-                    found.scores,
-                    found.columns,
-                    found.n_candidates,
-                    way=found.way,
-                    n_visited=found.n_visited,
-                )
-            memories = self.storage.records.live(self.namespace)
-            return rank(
-                [memory for memory in memories if keep.admits(memory.record, now_s)],
-                query,
-                policy=policy,
-                namespace=self.registration,
-                now_s=now_s,
-                k=k,
-                vectors=self.vectors,
-            )
+                if found is not None:
+                    return collect(
+                        query,
+                        policy,
+                        now_s,
+                        self._live_records(found.ids),
+                        found.scores,
+                        found.columns,
+                        found.n_candidates,
+                        way=found.way,
+                        n_visited=found.n_visited,
+                    )
+            candidates = self._all_candidates()
+            candidates.prepare(policy, keep, lambda: self.storage.records.live(self.namespace))
+            return candidates.search(query, policy, self.registration, now_s, k, keep, self._live_records)
 
-    def _found(self, query: Query, policy: Policy, now_s: float, k: int, keep: Filter) -> Found:
+    def _all_candidates(self) -> Candidates:
+        """Return what policies read that no index serves; made for the first of them; then it follows the log."""
+        if self._candidates is None:
+            memories = self.storage.records.live(self.namespace)
+            candidates = Candidates(self.embedder.dimension)
+            candidates.put(memories, self.vectors([memory.record for memory in memories]))
+            self._candidates = candidates
+        return self._candidates
+
+    def _found(self, query: Query, policy: Policy, now_s: float, k: int, keep: Filter) -> Found | None:
         try:
             return self.index.search(query, policy, self.registration, now_s, k, keep)
         except DamagedIndexError:  # it is derived: what its files have lost, the log has not
@@ -205,7 +234,7 @@ class EmbeddedStore:
             vectors |= self._vectors_by_key(made)
             self.storage.vectors.put(self.embedder.revision, vectors)
             self.storage.vectors.drop_unused(stale)
-        self._catch_up()
+        self._follow()
         return effects
 
     def append(self, events: Sequence[Event]) -> None:
@@ -236,7 +265,7 @@ class EmbeddedStore:
                     made[event.record.id] = event.record
             self.storage.vectors.put(self.embedder.revision, self._vectors_by_key(list(made.values())))
             self.storage.vectors.drop_unused(stale)
-        self._catch_up()
+        self._follow()
 
     def _refuse_other_vectors(self) -> None:
         """Raise if the store's vectors were made again by another embedder since it was opened."""
@@ -253,15 +282,20 @@ class EmbeddedStore:
             self.storage.records.register(self.registration)
         return known or self.registration
 
+    def _follow(self) -> None:
+        """Bring the index to what was written. If that fails, the write stands; every read tries again, and says so."""
+        with suppress(SomaError):
+            self._catch_up()
+
     def _catch_up(self) -> None:
         """Bring the index to the head of the log, whoever wrote it."""
         try:
-            self._follow()
+            self._put_in()
         except DamagedIndexError:
             with self.storage.reading():
                 self._fill()
 
-    def _follow(self) -> None:
+    def _put_in(self) -> None:
         with self.storage.reading():
             head = self.storage.log.head()
             if head == self._position:
@@ -274,8 +308,22 @@ class EmbeddedStore:
             gone = [id for id, memory in zip(ids, stored, strict=True) if not isinstance(memory, StoredMemory)]
             self.index.remove(gone, head)
             self.index.upsert(rows, [vectors[row.vector_key] for row in rows], head)
-            self.index.follow(self.storage.identity, head)
+            self.index.follow(self._mark(head), head)
+            for id in ids:
+                self._hits.pop(id, None)
+            if self._candidates is not None:
+                self._candidates.drop(gone)
+                self._candidates.put(live, np.array([vectors[row.vector_key] for row in rows], dtype=np.float32))
             self._position = head
+
+    def _live_records(self, ids: Sequence[UUID]) -> list[MemoryRecord]:
+        """Return the records of live memories: those that were hits lately are at hand."""
+        missing = [id for id in ids if id not in self._hits]
+        if len(self._hits) + len(missing) > MOST_HITS:
+            self._hits.clear()
+            missing = list(ids)
+        self._hits |= {memory.record.id: memory.record for memory in self.live(missing)}
+        return [self._hits[id] for id in ids]
 
     def live(self, ids: Sequence[UUID]) -> list[StoredMemory]:
         """Return live memories by id, in their order, or raise `NotFoundError`."""

@@ -71,7 +71,7 @@ def test_candidates_that_tie_in_everything_score_alike(table: dict[str, Any], da
         )
 
 
-FACTS = {"minmax": 2, "rank": 2, "rrf": 2, "top_mean": 4}
+FACTS = {"minmax": 2, "neighbours": 3, "previous": 1, "rank": 2, "rrf": 2, "top_mean": 4}
 
 
 def recomposed(node: p.SetLevel, explanation: p.Explanation) -> float:
@@ -89,6 +89,8 @@ def recomposed(node: p.SetLevel, explanation: p.Explanation) -> float:
             return facts[2] / facts[3]
         case p.Context(_, scales_s):
             return math.fsum(facts) / len(scales_s)
+        case p.Neighbours() | p.Previous():
+            return sum(facts)
     raise AssertionError(node)
 
 
@@ -108,6 +110,27 @@ def test_an_explanation_recomposes_the_score_from_its_children(node: p.Policy, d
                 assert math.isclose(why.value, recomposed(inner, why), rel_tol=1e-12, abs_tol=1e-12 * size)
             assert len(why.children) == 1 + FACTS.get(inner.kind, 2 * len(getattr(inner, "scales_s", ())))
             inner, why = inner.of, why.children[0]
+
+
+def test_an_explanation_names_what_the_set_says() -> None:
+    features = {"similarity": [0.1, 0.4], "id": [2, 1], "age_s": [0.0, 5.0], "payload.session": ["a", "a"]}
+    for policy, labels in {
+        p.minmax(p.similarity()): ["least of the candidates", "greatest"],
+        p.rank(p.similarity()): ["candidates with more", "with as much and a smaller id"],
+        p.top_mean(p.similarity(), group="session", n=1): [
+            "best of the group",
+            "last that counts",
+            "sum of those",
+            "number of those",
+        ],
+        p.context(p.similarity(), scales_s=[10.0], group="session"): ["kept within 10 s", "received within 10 s"],
+    }.items():
+        told = policy.explain(features, row=0)
+        assert [child.label for child in told.children] == ["similarity()", *labels]
+        described = told.to_dict()
+        assert list(described) == ["label", "value", "operation", "children"]
+        assert (described["label"], described["value"]) == (told.label, told.value)
+        assert [each["label"] for each in described["children"]] == ["similarity()", *labels]
 
 
 @given(set_policies(), st.data())
@@ -157,7 +180,11 @@ def test_a_policy_says_whether_it_is_pointwise(of_a_set: p.Policy, alone: p.Poli
 
 @given(set_policies(st.just(X)))
 def test_a_set_level_policy_has_no_bounds(policy: p.Policy) -> None:
-    table = {name: ["a"] if name.startswith("payload") else [0.0] for name in policy.features} | {"id": [1]}
+    whole = ("id", "place.")
+    table: dict[str, Any] = {
+        name: ["a"] if name.startswith("payload") else [1] if name.startswith(whole) else [0.0]
+        for name in policy.features
+    }
     with pytest.raises(InvalidParameterError, match="must be pointwise to have bounds"):
         policy.bounds(table, table)
 

@@ -1,1 +1,1 @@
-"""What ``soma bench`` runs: soma and its peers at one task, in turns, each in a process of its own."""
+"""What ``soma bench`` runs: on data of yours, from the files to the tables; and soma beside its peers, in turns."""

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from soma import canonical_json
 from soma.cli.completion import namespaces_at_hand
-from soma.errors import ConfigurationError, InvalidParameterError
+from soma.errors import ConfigurationError, InvalidParameterError, SerializationError
 from soma.factory import MemoryMode, Settings, create_memory
 from soma.memory import Memory
 from soma.state.history import Moment, Position
+from soma.state.paths import label
+from soma.state.query import AnyOf, Between
 
-__all__ = ["as_json", "as_moment", "open_memory", "print_json", "store_options"]
+__all__ = ["as_conditions", "as_json", "as_moment", "open_memory", "print_json", "settings_of", "store_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -55,28 +59,36 @@ def open_memory(
     ConfigurationError
         If a path is given and the environment names another store, which is in no folder.
     """
-    settings = Settings.from_environment()
-    if path is not None:
-        for name, is_elsewhere in (
-            ("SOMA_MODE", settings.mode is not MemoryMode.DEVELOPMENT),
-            ("SOMA_REDIS_URL", settings.redis_url is not None),
-        ):
-            if is_elsewhere:
-                raise ConfigurationError(
-                    f"--path names a folder, and {name} another store", f"leave --path out, or unset {name}"
-                )
-    settings = replace(
-        settings,
-        path=path or settings.path,
-        namespace=namespace or settings.namespace,
-        embedder=embedder or settings.embedder,
-    )
+    settings = settings_of(path)
+    settings = replace(settings, namespace=namespace or settings.namespace, embedder=embedder or settings.embedder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         memory = create_memory(settings=settings, is_read_only=is_read_only)
     for warning in caught:
         click.echo(f"soma: {warning.message}", err=True)
     return memory
+
+
+def settings_of(path: Path | None) -> Settings:
+    """Return what the environment says, with the folder that an option names.
+
+    Raises
+    ------
+    ConfigurationError
+        If a path is given and the environment names another store, which is in no folder.
+    """
+    settings = Settings.from_environment()
+    if path is None:
+        return settings
+    for name, is_elsewhere in (
+        ("SOMA_MODE", settings.mode is not MemoryMode.DEVELOPMENT),
+        ("SOMA_REDIS_URL", settings.redis_url is not None),
+    ):
+        if is_elsewhere:
+            raise ConfigurationError(
+                f"--path names a folder, and {name} another store", f"leave --path out, or unset {name}"
+            )
+    return replace(settings, path=path)
 
 
 def as_moment(text: str) -> Moment:
@@ -86,6 +98,41 @@ def as_moment(text: str) -> Moment:
     if not text[1:].isdecimal():
         raise InvalidParameterError("as_of", text, "must be ISO 8601, or a place in the log such as @12")
     return Position(int(text[1:]))
+
+
+def as_conditions(written: Iterable[str]) -> dict[str, AnyOf | Between]:
+    """Return the filter on payloads that conditions such as ``speaker=Ada`` and ``stars>=3`` say.
+
+    A value is the text as it stands, and with ``=`` also the JSON value that it reads as: 3 is ``"3"`` or 3. The ends
+    of a range are numbers if they read as such.
+    """
+    labels: dict[str, set[str]] = {}
+    ranges: dict[str, dict[str, float | str]] = {}
+    for condition in written:
+        found = re.fullmatch(r"(.+?)(>=|<=|=)(.*)", condition, re.DOTALL)
+        if found is None:
+            raise InvalidParameterError("where", condition, "must be PATH=VALUE, PATH>=VALUE or PATH<=VALUE")
+        path, operator, value = found.groups()
+        read = _as_json(value)
+        if operator == "=":
+            labels.setdefault(path, set()).update({label(value), label(read)})
+        else:
+            is_number = isinstance(read, int | float) and not isinstance(read, bool)
+            ranges.setdefault(path, {})["lower" if operator == ">=" else "upper"] = read if is_number else value
+    twice = sorted(labels.keys() & ranges.keys())
+    if twice:
+        raise InvalidParameterError("where", twice[0], "must have values or a range, not both")
+    return {
+        **{path: AnyOf(frozenset(known)) for path, known in labels.items()},
+        **{path: Between(**ends) for path, ends in ranges.items()},
+    }
+
+
+def _as_json(text: str) -> Any:
+    try:
+        return canonical_json.loads(text)
+    except SerializationError:
+        return text
 
 
 def print_json(value: Any) -> None:

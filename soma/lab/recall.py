@@ -27,7 +27,7 @@ class LabRecall(Recall):
     @classmethod
     def of(cls, recall: Recall) -> LabRecall:
         """Return the same answer, for the lab."""
-        return cls(*(getattr(recall, field.name) for field in fields(Recall)))
+        return cls(**{field.name: getattr(recall, field.name) for field in fields(Recall)})
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a hit: rank, score, what identifies the memory, and every feature."""

@@ -113,7 +113,7 @@ def weighted_top_k(
     starts = np.cumsum([0, *(len(segment.live) for segment in segments)])
     weight_of = [float(segment.weights.most.max(initial=-np.inf)) for segment in segments]
     order = sorted(range(len(segments)), key=lambda i: (-weight_of[i], i))
-    compiled = [i for i in order if segments[i].codes is not None]
+    compiled = [i for i in order if segments[i].codes is not None and len(segments[i].live)]
     n_visited = 0
     if compiled:
         hands = [compiled[i::n_hands] for i in range(min(n_hands, len(compiled)))]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from soma.errors import InvalidParameterError
 from soma.math import similarity
+from soma.math.policy_evaluate import PLACE
 from soma.math.topk import top_k_reference
-from soma.state.features import Columns, features
+from soma.state.features import Columns, Held, Records, explained_features
 from soma.state.instant import to_iso
 from soma.state.record import MemoryRecord
+from soma.state.times import NamedTime, named_times
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from soma.state.query import Query
     from soma.state.stored import StoredMemory
 
-__all__ = ["Hit", "Recall", "collect", "headline", "rank"]
+__all__ = ["Hit", "Recall", "collect", "headline", "rank", "ranked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,16 @@ class Hit:
     record : MemoryRecord
         The memory.
     features : mapping of str to float
-        What the policy was evaluated on, but for the id, which is the record's.
+        What the policy was evaluated on, but for ids and places, which say something only among the candidates.
+    reasons : mapping of str to mapping
+        Of a feature that is a sum, such as ``bm25``, its summands: what each word adds.
     """
 
     rank: int
     score: float
     record: MemoryRecord
     features: Mapping[str, float]
+    reasons: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -65,7 +70,7 @@ class Recall:
         By falling score; ties by id.
     n_candidates : int
         How many memories were ranked.
-    explanations : tuple of Explanation
+    explanations : sequence of Explanation
         Of a set-level policy, why each hit has its score, which its own features do not tell; else empty.
     way : str
         How the hits were found: ``"scan"`` over every memory, or by an index that says so. The answer is the same.
@@ -78,9 +83,14 @@ class Recall:
     now_s: float
     hits: tuple[Hit, ...]
     n_candidates: int
-    explanations: tuple[Explanation, ...] = ()
+    explanations: Sequence[Explanation] = ()
     way: str = "scan"
     n_visited: int = 0
+
+    @property
+    def times(self) -> tuple[NamedTime, ...]:
+        """The times that the words of the query name, as seen from ``now_s``: what the term ``when`` reads."""
+        return () if self.query.text is None else named_times(self.query.text, self.now_s)
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -106,9 +116,9 @@ class Recall:
         if not -len(self.hits) <= rank < len(self.hits):
             raise InvalidParameterError("rank", rank, f"must be below {len(self.hits)}, the number of hits")
         if self.explanations:
-            return self.explanations[rank]
+            return _with_reasons(self.explanations[rank], self.hits[rank].reasons)
         columns = {name: np.array([value]) for name, value in self.hits[rank].features.items()}
-        return self.policy.explain(columns, 0)
+        return _with_reasons(self.policy.explain(columns, 0), self.hits[rank].reasons)
 
     @property
     def search(self) -> str:
@@ -197,29 +207,71 @@ def rank(
     InvalidParameterError
         For a query that cannot give what the policy needs, or a ``k`` below 1.
     """
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise InvalidParameterError("k", k, "must be an integer >= 1")
-    needed = policy.features
-    if not memories:
-        return Recall(query, policy, now_s, (), 0)
     records = [memory.record for memory in memories]
     similar = None
-    if "similarity" in needed and query.embedding is not None:
+    if "similarity" in policy.features and query.embedding is not None:
         rows = (vectors or precomputed(len(query.embedding)))(records)
         similar = similarity.cosine(similarity.unit_vectors(query.embedding), rows)
-    columns = features(needed, Columns.of(memories), records, query, namespace, now_s, similar)
-    scores = policy.evaluate(columns)
-    ids = np.array([record.id.bytes for record in records], dtype="S16")
-    best = top_k_reference(np.broadcast_to(scores, len(records)), ids, k)
+
+    def found(best: NDArray[np.int64]) -> list[MemoryRecord]:
+        return [records[row] for row in best]
+
+    return ranked(Records(records), Columns.of(memories), found, query, policy, namespace, now_s, k, similar)
+
+
+def ranked(
+    held: Held,
+    columns: Columns,
+    records: Callable[[NDArray[np.int64]], Sequence[MemoryRecord]],
+    query: Query,
+    policy: Policy,
+    namespace: Namespace,
+    now_s: float,
+    k: int,
+    similar: NDArray[np.float64] | None,
+) -> Recall:
+    """Return the ``k`` best of n memories, however they are held: `rank` without the reading of records.
+
+    Parameters
+    ----------
+    held : Held
+        Ids, words and fields of the n memories.
+    columns : Columns
+        Their numbers.
+    records : callable
+        From the rows of hits to their records.
+    query, policy, namespace, now_s, k
+        As of `rank`.
+    similar : ndarray of float64, shape (n,), or None
+        The cosine to the query's embedding, if it has one.
+
+    Raises
+    ------
+    InvalidParameterError
+        As of `rank`.
+    """
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise InvalidParameterError("k", k, "must be an integer >= 1")
+    n = len(columns.timestamp_s)
+    if not n:
+        return Recall(query, policy, now_s, (), 0)
+    known = explained_features(policy.features, columns, held, query, namespace, now_s, similar)
+    evaluated = policy.evaluated(known.columns)
+    best = top_k_reference(np.broadcast_to(evaluated.scores, n), held.ids(), k)
     return collect(
         query,
         policy,
         now_s,
-        [records[row] for row in best.rows],
+        records(best.rows),
         best.scores,
-        {name: np.asarray(values)[best.rows] for name, values in columns.items() if name != "id"},
-        len(records),
-        () if policy.is_pointwise else policy.explain_rows(columns, best.rows.tolist()),
+        {
+            name: np.asarray(values)[best.rows]
+            for name, values in known.columns.items()
+            if name != "id" and not name.startswith(PLACE)
+        },
+        n,
+        () if policy.is_pointwise else evaluated.explain(best.rows.tolist()),
+        reasons=known.reasons(best.rows),
     )
 
 
@@ -231,10 +283,11 @@ def collect(
     scores: NDArray[np.float64],
     columns: Mapping[str, NDArray[Any]],
     n_candidates: int,
-    explanations: tuple[Explanation, ...] = (),
+    explanations: Sequence[Explanation] = (),
     *,
     way: str = "scan",
     n_visited: int | None = None,
+    reasons: Sequence[Mapping[str, Mapping[str, float]]] = (),
 ) -> Recall:
     """Return the answer made of memories that are ranked already.
 
@@ -250,19 +303,39 @@ def collect(
         Each feature's value for each hit.
     n_candidates : int
         How many memories were ranked.
-    explanations : tuple of Explanation
+    explanations : sequence of Explanation
         Of a set-level policy, one a hit.
     way : str
         How they were found.
     n_visited : int, optional
         How many memories were read; all by default.
+    reasons : sequence of mapping
+        As of `Hit`, one a hit; by default none.
     """
     hits = tuple(
-        Hit(i, float(scores[i]), record, {name: values[i].item() for name, values in columns.items()})
+        Hit(
+            i,
+            float(scores[i]),
+            record,
+            {name: values[i].item() for name, values in columns.items()},
+            reasons[i] if reasons else {},
+        )
         for i, record in enumerate(records)
     )
     visited = n_candidates if n_visited is None else n_visited
     return Recall(query, policy, now_s, hits, n_candidates, explanations, way, visited)
+
+
+def _with_reasons(tree: Explanation, reasons: Mapping[str, Mapping[str, float]]) -> Explanation:
+    """Return an explanation in which features that are sums have their summands."""
+    if not reasons:
+        return tree
+    if tree.children:
+        return replace(tree, children=tuple(_with_reasons(child, reasons) for child in tree.children))
+    words = reasons.get(tree.label) or reasons.get(tree.label.removesuffix("()")) or {}
+    if not words:
+        return tree
+    return replace(tree, operation="+", children=tuple(type(tree)(repr(word), share) for word, share in words.items()))
 
 
 def precomputed(dimension: int) -> Callable[[Sequence[MemoryRecord]], NDArray[np.float32]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from soma.math.weighted import Segment as Weighted
 from soma.math.weighted import weighted_top_k
 from soma.math.weighted_batch import weighted_top_k_batch
 from soma.math.weights import Factors
-from soma.state.features import features
+from soma.state.features import Records, features
 from soma.stores.segments import BLOCK, Part, Segment, View
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "Each", "by_weight_together"]
 
 Each: TypeAlias = Callable[..., Iterable[Any]]
+
+NOTHING: Final = Records(())
+"""What an index holds of texts and payloads."""
 
 
 class Asked:
@@ -61,7 +64,7 @@ class Asked:
 
     def features(self, columns: Any, similar: NDArray[np.float64] | None) -> dict[str, NDArray[Any]]:
         """Return the features of rows with these numbers."""
-        return features(self.needed, columns, (), self.query, self.namespace, self.now_s, similar)
+        return features(self.needed, columns, NOTHING, self.query, self.namespace, self.now_s, similar)
 
     def exact(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Return the features of rows, their cosine computed as everywhere."""
@@ -108,7 +111,8 @@ class Asked:
         if rest is None or not self.view.parts:
             return None
         low, high = (
-            features(rest.features, box, (), self.query, self.namespace, self.now_s, None) for box in self.view.boxes()
+            features(rest.features, box, NOTHING, self.query, self.namespace, self.now_s, None)
+            for box in self.view.boxes()
         )
         below, above = (np.broadcast_to(end, sum(self.view.n_blocks)) for end in rest.bounds(low, high))
         return below, above
@@ -137,7 +141,7 @@ class Asked:
         if kept is not None:
             return kept
         columns = segment.columns(slice(None))
-        known = features(product.fixed.features, columns, (), self.query, self.namespace, self.now_s, None)
+        known = features(product.fixed.features, columns, NOTHING, self.query, self.namespace, self.now_s, None)
         weight = np.broadcast_to(product.fixed.evaluate(known), len(segment))
         times = {"age_s": segment.timestamp_s, "idle_s": segment.last_used_s}
         return segment.keep_factors(key, Factors.of(weight, times, product.half_life_s, BLOCK))

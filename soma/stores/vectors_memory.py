@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -143,6 +143,12 @@ class ExactIndex:
     def follow(self, log: str, position: int) -> None:
         """Remember that everything up to ``position`` of ``log`` has been put in."""
         self._followed = (log, position)
+
+    def resume(self, rows: Callable[[], Sequence[IndexRow]]) -> None:
+        """Take up what was put in before: its files have it all."""
+
+    def drop_others(self) -> None:
+        """Remove what other models have left of the namespace: nothing does."""
 
     def clear(self) -> None:
         """Take everything out, and forget what was followed."""
@@ -368,6 +374,10 @@ class ExactIndex:
             live = live & (segment.expires_at_s > now_s)
         if keep.memory_type is not None:
             live = live & (segment.memory_type == MEMORY_TYPES.index(keep.memory_type))
+        if keep.since_s is not None:
+            live = live & (segment.timestamp_s >= keep.since_s)
+        if keep.until_s is not None:
+            live = live & (segment.timestamp_s < keep.until_s)
         if keep.tags:
             counts = np.zeros(len(segment), dtype=np.int64)
             for tag in keep.tags:
