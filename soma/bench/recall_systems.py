@@ -96,6 +96,8 @@ def _soma(task: RecallTask, scratch: Path, *, is_compiled: bool) -> Ready:
         for i, (time_s, importance) in enumerate(zip(task.time_s.tolist(), task.importance.tolist(), strict=True))
     ]
     index.upsert(rows, list(task.vectors), 1)
+    index.follow("bench", 1)
+    index.save()  # as a store is after it was opened again: exact rows lie in files, and codes in memory
     queries = [Query(embedding=query) for query in task.queries]
     policy, k, keep = task.setting.policy, task.setting.k, Filter.of()
 
@@ -213,6 +215,29 @@ def _hnswlib(task: RecallTask, _scratch: Path) -> Ready:
     return _of_candidates(task, near, index.index_file_size() / task.setting.n)
 
 
+def _qdrant_edge(task: RecallTask, scratch: Path) -> Ready:
+    edge = importlib.import_module("qdrant_edge")
+    scratch.mkdir()
+    vectors = edge.EdgeVectorParams(size=task.setting.dimension, distance=edge.Distance.Dot)
+    graph = edge.HnswIndexConfig(m=16, ef_construct=100, full_scan_threshold=1, max_indexing_threads=2)
+    shard = edge.EdgeShard.create(str(scratch), edge.EdgeConfig(vectors=vectors, hnsw_config=graph))
+    weights, k, n = task.weights, task.setting.k, task.setting.n
+    for first in range(0, n, 1_000):
+        rows = range(first, min(n, first + 1_000))
+        points = [edge.Point(i, task.vectors[i].tolist(), {"weight": float(weights[i])}) for i in rows]
+        shard.update(edge.UpdateOperation.upsert_points(points))
+    shard.optimize()
+    times_weight = edge.Expression.Mult([edge.Expression.Variable("$score"), edge.Expression.Variable("weight")])
+    formula, params = edge.Formula(times_weight), edge.SearchParams(hnsw_ef=2 * _CANDIDATES)
+
+    def ask(i: int) -> list[int]:
+        nearest = edge.Query.Nearest(task.queries[i].tolist())
+        near = edge.Prefetch(_CANDIDATES, query=nearest, params=params)
+        return [int(hit.id) for hit in shard.query(edge.QueryRequest(k, query=formula, prefetches=[near]))]
+
+    return Ready(ask, lambda _: None, None)
+
+
 def _of_candidates(
     task: RecallTask, near: Callable[[NDArray[np.float32], int], tuple[Any, Any]], bytes_per_row: float
 ) -> Ready:
@@ -239,6 +264,7 @@ SYSTEMS: Final = {
         System("scikit-learn", "sklearn", "scikit-learn", _sklearn),
         System("usearch", "usearch", "usearch", _usearch, is_exact=False),
         System("hnswlib", "hnswlib", "hnswlib", _hnswlib, is_exact=False),
+        System("qdrant-edge", "qdrant_edge", "qdrant-edge-py", _qdrant_edge, is_exact=False),
     )
 }
-"""By name. qdrant-edge, which has no weights to be given, is measured end to end by ``benchmarks/bench_memory.py``."""
+"""By name. Those that are not exact take the 100 nearest rows from a graph and rank these by their scores."""
