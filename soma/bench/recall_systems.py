@@ -154,10 +154,10 @@ def _faiss(task: RecallTask, _scratch: Path) -> Ready:
         index.add(np.array(task.vectors))
         return Ready(lambda i: index.search(queries[i : i + 1], k)[1][0].tolist(), lambda _: 1.0, 4.0 * d)
     vectors, scores = np.array(task.vectors), np.empty(n, dtype=np.float32)
-    pointers = faiss.swig_ptr(scores), faiss.swig_ptr(vectors)
 
     def products(query: NDArray[np.float32]) -> NDArray[np.float32]:
-        faiss.fvec_inner_products_ny(pointers[0], faiss.swig_ptr(np.array(query)), pointers[1], d, n)
+        one = np.array(query)  # pointers keep nothing alive: each array has a name for as long as it is needed
+        faiss.fvec_inner_products_ny(*map(faiss.swig_ptr, (scores, one, vectors)), d, n)
         return scores
 
     return _brute(task, products)
