@@ -75,7 +75,7 @@ lock: $(STAMP)  ## resolve requirements.lock anew after a change of pyproject.to
 
 bench: $(BENCH_STAMP)  ## measure the ratios of benchmarks/REPORT.md against peers (an hour); REAL=FILE.npy, its vectors
 	test -f $(REAL) || $(BENCH)/bin/python benchmarks/real_vectors.py $(REAL)
-	for script in state spacing index; do $(BENCH)/bin/python benchmarks/bench_$$script.py || exit 1; done
+	for script in state spacing index memory; do $(BENCH)/bin/python benchmarks/bench_$$script.py || exit 1; done
 	$(BENCH)/bin/python benchmarks/bench_recall.py --real $(REAL)
 	$(BENCH)/bin/python benchmarks/report.py
 
