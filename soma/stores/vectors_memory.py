@@ -300,7 +300,7 @@ class ExactIndex:
     def search_batch(
         self, queries: Sequence[Query], policy: Policy, namespace: Namespace, now_s: float, k: int, keep: Filter
     ) -> list[Found]:
-        """Return what `search` returns for each query, at less than the cost of all these calls.
+        """Return what `search` returns for each query: in NumPy at less than the cost of all these calls.
 
         Parameters
         ----------
@@ -312,7 +312,7 @@ class ExactIndex:
         Returns
         -------
         list of Found
-            One for each query. The memories visited are those of all queries together.
+            One for each query. In NumPy the memories visited are those of all queries together.
         """
         return self._answers(queries, policy, namespace, now_s, k, keep)
 
@@ -332,8 +332,9 @@ class ExactIndex:
         asked = [Asked(view, query, policy, namespace, now_s, self._check) for query in queries]
         if product is None:
             found = [one.by_boxes(lives, k, is_compiled) for one in asked]
-        elif len(asked) == 1:
-            found = [asked[0].by_weight(product, lives, k, is_compiled, self._each(view) if is_compiled else None)]
+        elif is_compiled or len(asked) == 1:  # the compiled kernel outruns a product of matrices
+            each = self._each(view) if is_compiled else None
+            found = [one.by_weight(product, lives, k, is_compiled, each) for one in asked]
         else:
             found = by_weight_together(asked, product, lives, k)
         return [
