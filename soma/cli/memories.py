@@ -127,7 +127,7 @@ def recall(
         return
     click.echo(repr(hits))
     if explain:
-        click.echo(f"\n{hits.way}")
+        click.echo(f"\n{hits.search}")
         for time in hits.times:
             click.echo(f"understood {time}")
         for hit in hits:
@@ -210,5 +210,6 @@ def recall_to_dict(hits: Recall) -> dict[str, Any]:
         "n_candidates": hits.n_candidates,
         "way": hits.way,
         "times": [asdict(time) for time in hits.times],
+        "n_visited": hits.n_visited,
         "hits": [{**row, "explanation": hits.explain(i).to_dict()} for i, row in enumerate(hits.to_rows())],
     }

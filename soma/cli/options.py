@@ -21,7 +21,7 @@ from soma.state.history import Moment, Position
 from soma.state.paths import label
 from soma.state.query import AnyOf, Between
 
-__all__ = ["as_conditions", "as_json", "as_moment", "open_memory", "print_json", "store_options"]
+__all__ = ["as_conditions", "as_json", "as_moment", "open_memory", "print_json", "settings_of", "store_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -59,28 +59,36 @@ def open_memory(
     ConfigurationError
         If a path is given and the environment names another store, which is in no folder.
     """
-    settings = Settings.from_environment()
-    if path is not None:
-        for name, is_elsewhere in (
-            ("SOMA_MODE", settings.mode is not MemoryMode.DEVELOPMENT),
-            ("SOMA_REDIS_URL", settings.redis_url is not None),
-        ):
-            if is_elsewhere:
-                raise ConfigurationError(
-                    f"--path names a folder, and {name} another store", f"leave --path out, or unset {name}"
-                )
-    settings = replace(
-        settings,
-        path=path or settings.path,
-        namespace=namespace or settings.namespace,
-        embedder=embedder or settings.embedder,
-    )
+    settings = settings_of(path)
+    settings = replace(settings, namespace=namespace or settings.namespace, embedder=embedder or settings.embedder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         memory = create_memory(settings=settings, is_read_only=is_read_only)
     for warning in caught:
         click.echo(f"soma: {warning.message}", err=True)
     return memory
+
+
+def settings_of(path: Path | None) -> Settings:
+    """Return what the environment says, with the folder that an option names.
+
+    Raises
+    ------
+    ConfigurationError
+        If a path is given and the environment names another store, which is in no folder.
+    """
+    settings = Settings.from_environment()
+    if path is None:
+        return settings
+    for name, is_elsewhere in (
+        ("SOMA_MODE", settings.mode is not MemoryMode.DEVELOPMENT),
+        ("SOMA_REDIS_URL", settings.redis_url is not None),
+    ):
+        if is_elsewhere:
+            raise ConfigurationError(
+                f"--path names a folder, and {name} another store", f"leave --path out, or unset {name}"
+            )
+    return replace(settings, path=path)
 
 
 def as_moment(text: str) -> Moment:
