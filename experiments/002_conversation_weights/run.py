@@ -25,7 +25,7 @@ FUSED = 0.5 * p.minmax(p.bm25()) + 0.5 * p.minmax(p.similarity())
 
 
 def measured(path: Path, embedder: str) -> dict[str, list[dict[str, np.ndarray]]]:
-    """Return for each question of each conversation the values of all terms for all turns, and where the evidence is."""
+    """Return for each question of each conversation the values of all terms for all turns, and its evidence."""
     model, turns = embedder_of(embedder), {}
     for episode in read_locomo(path):
         turns.setdefault(episode.payload["sample"], []).append(episode)
