@@ -138,7 +138,7 @@ CONDITIONS: list[tuple[dict[str, Any], set[int]]] = [
 def test_a_filter_on_the_payload_admits_what_it_says(where: dict[str, Any], wanted: set[int], tmp_path: Path) -> None:
     memory = soma.open(tmp_path / "store", embedder="hashing", clock=lambda: NOW)
     memory.store_many([record(number, "clock", memory, payload=payload) for number, payload in enumerate(PAYLOADS)])
-    for policy in (p.default(), p.bm25() + p.rank(p.importance())):
+    for policy in (p.presets.dense(), p.bm25() + p.rank(p.importance())):
         found = memory.recall("clock", policy=policy, k=9, where=where)
         assert {hit.record.id.int for hit in found} == wanted
         assert found.n_candidates == len(wanted)
@@ -156,7 +156,7 @@ def test_a_filter_admits_the_same_records_one_by_one_in_the_index_and_in_all(
     keep = {"since": since, "until": until, "tags": tags, "memory_type": memory_type}
     admits = Filter.of(**keep)  # type: ignore[arg-type]
     wanted = {record.id for record in filtered if admits.admits(record, NOW)}
-    for policy in (p.default(), p.bm25()):
+    for policy in (p.presets.dense(), p.bm25()):
         assert {hit.record.id for hit in filtered.recall("clock", policy=policy, k=9, **keep)} == wanted  # type: ignore[arg-type]
     low, high = -np.inf if since is None else since, np.inf if until is None else until
     assert all(low <= memory.timestamp < high for memory in filtered if memory.id in wanted)

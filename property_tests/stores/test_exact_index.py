@@ -46,7 +46,7 @@ def vectors(records: list[MemoryRecord]) -> np.ndarray:  # type: ignore[type-arg
 
 
 POLICIES = [
-    p.default(),
+    p.presets.dense(),
     p.similarity().clip(0) * p.importance() ** 0.5 * p.decay(decay.Exponential(half_life_s=7 * DAY)),
     p.similarity() - 0.5 * p.importance(),
     0.8 * p.similarity() + 0.2 * p.decay(decay.Exponential(half_life_s=DAY), of=p.idle_s),
@@ -133,12 +133,12 @@ def test_half_removed_is_made_compact_and_answers_the_same() -> None:
     index.remove((m.record.id for m in held[: 3 * BLOCK]), 2)
     rest = [m for m in held[3 * BLOCK :] if Filter.of().admits(m.record, NOW_S)]
     query = Query(embedding=(1.0,) * DIMENSION)
-    wanted = rank(rest, query, policy=p.default(), namespace=LAB, now_s=NOW_S, k=20, vectors=vectors)  # type: ignore[arg-type]
-    found = index.search(query, p.default(), LAB, NOW_S, 20, Filter.of())
+    wanted = rank(rest, query, policy=p.presets.dense(), namespace=LAB, now_s=NOW_S, k=20, vectors=vectors)  # type: ignore[arg-type]
+    found = index.search(query, p.presets.dense(), LAB, NOW_S, 20, Filter.of())
     assert found.ids == [hit.record.id for hit in wanted]
 
 
 @pytest.mark.parametrize("k", [1, 5])
 def test_an_empty_index_has_no_answer(k: int) -> None:
-    found = ExactIndex(2).search(Query(embedding=(1.0, 0.0)), p.default(), LAB, 0.0, k, Filter.of())
+    found = ExactIndex(2).search(Query(embedding=(1.0, 0.0)), p.presets.dense(), LAB, 0.0, k, Filter.of())
     assert (found.ids, found.scores.tolist(), found.n_candidates) == ([], [], 0)

@@ -79,7 +79,7 @@ class Recalling(Travelling):
         k : int
             How many at most, >= 1.
         policy : Policy, optional
-            The score; `soma.math.policy.default` without one.
+            The score; without one `soma.math.presets.default`, or `dense` for a query without words.
         now : float, aware datetime or str, optional
             The time that ages are counted to; the clock's by default. The memories are those of today.
         as_of : float, aware datetime, str or Position, optional
@@ -168,7 +168,8 @@ class Recalling(Travelling):
     ) -> list[LabRecall]:
         if as_of is not None and (state is not None or (now is not None and not isinstance(as_of, Position))):
             raise InvalidParameterError("as_of", as_of, "must stand without now and state, which it gives")
-        asked, scored, kept = self._store.ask_all(queries), policies.or_default(policy), Filter.of(**keep)
+        asked, kept = self._store.ask_all(queries), Filter.of(**keep)
+        scored = [policies.or_default(policy, has_words=one.text is not None) for one in asked]
         if as_of is not None:
             state = self.as_of(as_of)
             if not isinstance(as_of, Position):
@@ -178,7 +179,10 @@ class Recalling(Travelling):
         now_s = self._store.clock() if now is None else to_seconds("now", now)
         if state is None:
             with self._store.storage.reading():
-                return [LabRecall.of(self._store.search(one, scored, now_s, k, kept)) for one in asked]
+                return [
+                    LabRecall.of(self._store.search(one, scores, now_s, k, kept))
+                    for one, scores in zip(asked, scored, strict=True)
+                ]
         if self.namespace not in state.namespaces:
             state, _ = state.register(self._store.registration)
         live = [memory for memory in state.live(self.namespace) if kept.admits(memory.record, now_s)]
@@ -187,14 +191,14 @@ class Recalling(Travelling):
                 rank(
                     live,
                     one,
-                    policy=scored,
+                    policy=scores,
                     namespace=state.namespaces[self.namespace],
                     now_s=now_s,
                     k=k,
                     vectors=self._store.vectors,
                 )
             )
-            for one in asked
+            for one, scores in zip(asked, scored, strict=True)
         ]
 
     def stats(self) -> dict[str, Any]:
