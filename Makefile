@@ -5,6 +5,8 @@ VENV ?= .venv
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
   $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 HYPOTHESIS_PROFILE ?= ci
+# Processes that share the test files; production's servers are started in one of them.
+JOBS ?= 2
 
 BIN := $(VENV)/bin
 UV := $(VENV)/bootstrap/bin/uv
@@ -44,7 +46,7 @@ demo: $(DEMO_STAMP)  ## create the environment, then run soma demo on this repos
 	@$(BIN)/soma demo
 
 test: lint types contracts  ## create the environment, then run every check that CI runs
-	$(BIN)/python -m pytest $(NOTEBOOKS) $(TESTS) notebooks
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(NOTEBOOKS) $(TESTS) notebooks
 
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check
@@ -57,7 +59,7 @@ contracts: $(STAMP)  ## import-linter: who may import whom
 	$(BIN)/lint-imports --no-logo
 
 tests: $(STAMP)  ## laws and doctests; HYPOTHESIS_PROFILE=dev|ci|thorough
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(TESTS)
 
 notebooks: $(STAMP)  ## run the notebooks and compare their outputs
 	$(BIN)/python -m pytest $(NOTEBOOKS) notebooks

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from soma.state.history import Position
     from soma.state.minimal import MinimalSoma, recall, state_hash, store
     from soma.state.namespace import Namespace
-    from soma.state.query import Query
+    from soma.state.query import Between, Query
     from soma.state.recall import Hit, Recall
     from soma.state.record import Link, MemoryRecord, MemoryType
     from soma.state.transition import apply, fold
@@ -51,7 +51,7 @@ _HOMES = {
     "soma.state.history": ("Position",),
     "soma.state.minimal": ("MinimalSoma", "recall", "state_hash", "store"),
     "soma.state.namespace": ("Namespace",),
-    "soma.state.query": ("Query",),
+    "soma.state.query": ("Between", "Query"),
     "soma.state.recall": ("Hit", "Recall"),
     "soma.state.record": ("Link", "MemoryRecord", "MemoryType"),
     "soma.state.transition": ("apply", "fold"),
@@ -64,6 +64,7 @@ __all__ = [
     "MINUTE",
     "WEEK",
     "YEAR",
+    "Between",
     "ConfigurationError",
     "Hit",
     "InvalidParameterError",

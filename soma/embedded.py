@@ -23,17 +23,19 @@ from soma.state.events import (
 )
 from soma.state.namespace import Namespace
 from soma.state.query import Filter, Query
-from soma.state.recall import Recall, collect, rank
+from soma.state.recall import Recall, collect
 from soma.state.record import MemoryRecord
 from soma.state.stored import Effect, EffectKind, StoredMemory, admit, evolve, evolve_link
+from soma.stores.candidates import Candidates
 from soma.stores.rows import index_row, vector_key
+from soma.stores.segment_files import DamagedIndexError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from soma.embedding import Embedder
     from soma.math.policy import Policy
-    from soma.stores.protocols import Storage, VectorIndex
+    from soma.stores.protocols import Found, Storage, VectorIndex
 
 __all__ = ["EmbeddedStore", "take"]
 
@@ -74,6 +76,7 @@ class EmbeddedStore:
         self.namespace = registration.name
         self.index = index
         self._made: dict[bytes, NDArray[np.float32]] = {}
+        self._candidates: Candidates | None = None
         log, self._position = index.followed()  # before the snapshot: others may go on after it
         with storage.reading():
             self.registration = storage.records.namespaces().get(self.namespace, registration)
@@ -93,7 +96,7 @@ class EmbeddedStore:
         self.index.clear()
         self._position = self.storage.log.head()
         rows = self.storage.records.index_rows(self.namespace)
-        vectors = self.storage.vectors.get(self.embedder.revision, [row.vector_key for row in rows])
+        vectors = self._kept([row.vector_key for row in rows])
         missing = self.live([row.id for row in rows if row.vector_key not in vectors])
         if missing:
             vectors |= self._vectors_by_key([memory.record for memory in missing])
@@ -113,21 +116,34 @@ class EmbeddedStore:
         InvalidParameterError
             For a blank text, or a vector of another dimension than the embedder's.
         """
-        asked = Query.of(query)
-        if asked.text is not None and asked.embedding is None and asked.coordinate is None:
-            if not asked.text.strip():
-                raise InvalidParameterError("query", asked.text, "must contain words")
-            return Query(text=asked.text, embedding=tuple(self.embedder.embed([asked.text])[0].tolist()))
-        if asked.embedding is not None and len(asked.embedding) != self.embedder.dimension:
-            raise InvalidParameterError(
-                "embedding",
-                len(asked.embedding),
-                f"must have dimension {self.embedder.dimension}, as {self.embedder.revision} makes",
-            )
+        return self.ask_all([query])[0]
+
+    def ask_all(self, queries: Iterable[Query | str | ArrayLike]) -> list[Query]:
+        """Return what a caller looks for with the vectors of the words, made together."""
+        asked = [Query.of(query) for query in queries]
+        words = {
+            i: one.text
+            for i, one in enumerate(asked)
+            if one.text is not None and one.embedding is None and one.coordinate is None
+        }
+        for text in words.values():
+            if not text.strip():
+                raise InvalidParameterError("query", text, "must contain words")
+        for one in asked:
+            if one.embedding is not None and len(one.embedding) != self.embedder.dimension:
+                raise InvalidParameterError(
+                    "embedding",
+                    len(one.embedding),
+                    f"must have dimension {self.embedder.dimension}, as {self.embedder.revision} makes",
+                )
+        if words:
+            vectors = self.embedder.embed(list(words.values())).tolist()
+            for (i, text), vector in zip(words.items(), vectors, strict=True):
+                asked[i] = Query(text=text, embedding=tuple(vector))
         return asked
 
     def search(self, query: Query, policy: Policy, now_s: float, k: int, keep: Filter) -> Recall:
-        """Return the ``k`` best memories: by the index where it can serve the policy, else over all of them.
+        """Return the ``k`` best memories: by the index where it can serve the policy, else over all candidates.
 
         Both give what `soma.state.recall.rank` gives.
         """
@@ -135,21 +151,39 @@ class EmbeddedStore:
             raise InvalidParameterError("k", k, "must be an integer >= 1")
         with self.storage.reading():
             self._catch_up()
-            if query.embedding is not None and policy.index_servable:
-                found = self.index.search(query, policy, self.registration, now_s, k, keep)
+            if query.embedding is not None and policy.index_servable and not keep.where:
+                found = self._found(query, policy, now_s, k, keep)
                 if found is not None:
-                    records = [memory.record for memory in self.live(found.ids)]
-                    return collect(query, policy, now_s, records, found.scores, found.columns, found.n_candidates)
+                    return collect(
+                        query,
+                        policy,
+                        now_s,
+                        self._live_records(found.ids),
+                        found.scores,
+                        found.columns,
+                        found.n_candidates,
+                        way=found.way,
+                        n_visited=found.n_visited,
+                    )
+            candidates = self._all_candidates()
+            candidates.prepare(policy, keep, lambda: self.storage.records.live(self.namespace))
+            return candidates.search(query, policy, self.registration, now_s, k, keep, self._live_records)
+
+    def _all_candidates(self) -> Candidates:
+        """Return what policies read that no index serves; made for the first of them; then it follows the log."""
+        if self._candidates is None:
             memories = self.storage.records.live(self.namespace)
-            return rank(
-                [memory for memory in memories if keep.admits(memory.record, now_s)],
-                query,
-                policy=policy,
-                namespace=self.registration,
-                now_s=now_s,
-                k=k,
-                vectors=self.vectors,
-            )
+            candidates = Candidates(self.embedder.dimension)
+            candidates.put(memories, self.vectors([memory.record for memory in memories]))
+            self._candidates = candidates
+        return self._candidates
+
+    def _found(self, query: Query, policy: Policy, now_s: float, k: int, keep: Filter) -> Found | None:
+        try:
+            return self.index.search(query, policy, self.registration, now_s, k, keep)
+        except DamagedIndexError:  # it is derived: what its files have lost, the log has not
+            self._fill()
+            return self.index.search(query, policy, self.registration, now_s, k, keep)
 
     def place(self, records: Sequence[MemoryRecord]) -> list[MemoryRecord]:
         """Return the records with the coordinates that the namespace's projector gives to their vectors.
@@ -196,7 +230,7 @@ class EmbeddedStore:
             vectors |= self._vectors_by_key(made)
             self.storage.vectors.put(self.embedder.revision, vectors)
             self.storage.vectors.drop_unused(stale)
-        self._follow()
+        self._catch_up_or_later()
         return effects
 
     def append(self, events: Sequence[Event]) -> None:
@@ -227,7 +261,7 @@ class EmbeddedStore:
                     made[event.record.id] = event.record
             self.storage.vectors.put(self.embedder.revision, self._vectors_by_key(list(made.values())))
             self.storage.vectors.drop_unused(stale)
-        self._follow()
+        self._catch_up_or_later()
 
     def _refuse_other_vectors(self) -> None:
         """Raise if the store's vectors were made again by another embedder since it was opened."""
@@ -244,13 +278,20 @@ class EmbeddedStore:
             self.storage.records.register(self.registration)
         return known or self.registration
 
-    def _follow(self) -> None:
+    def _catch_up_or_later(self) -> None:
         """Bring the index to what was written. If that fails, the write stands; every read tries again, and says so."""
         with suppress(SomaError):
             self._catch_up()
 
     def _catch_up(self) -> None:
         """Bring the index to the head of the log, whoever wrote it."""
+        try:
+            self._follow()
+        except DamagedIndexError:
+            with self.storage.reading():
+                self._fill()
+
+    def _follow(self) -> None:
         with self.storage.reading():
             head = self.storage.log.head()
             if head == self._position:
@@ -264,7 +305,13 @@ class EmbeddedStore:
             self.index.remove(gone, head)
             self.index.upsert(rows, [vectors[row.vector_key] for row in rows], head)
             self.index.follow(self._mark(head), head)
+            if self._candidates is not None:
+                self._candidates.drop(gone)
+                self._candidates.put(live, np.array([vectors[row.vector_key] for row in rows], dtype=np.float32))
             self._position = head
+
+    def _live_records(self, ids: Sequence[UUID]) -> list[MemoryRecord]:
+        return [memory.record for memory in self.live(ids)]
 
     def live(self, ids: Sequence[UUID]) -> list[StoredMemory]:
         """Return live memories by id, in their order, or raise `NotFoundError`."""
@@ -281,11 +328,16 @@ class EmbeddedStore:
         rows = [by_key[vector_key(record)] for record in records]
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.embedder.dimension)
 
+    def _kept(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
+        """Return the vectors that the storage keeps; one of another dimension is damaged, and made again."""
+        kept = self.storage.vectors.get(self.embedder.revision, keys)
+        return {key: vector for key, vector in kept.items() if len(vector) == self.embedder.dimension}
+
     def _vectors_by_key(self, records: Sequence[MemoryRecord]) -> dict[bytes, NDArray[np.float32]]:
         by_key = {vector_key(record): record for record in records}
         found = {key: self._made[key] for key in by_key if key in self._made}
         with self.storage.reading():
-            found |= self.storage.vectors.get(self.embedder.revision, [key for key in by_key if key not in found])
+            found |= self._kept([key for key in by_key if key not in found])
         missing = [key for key in by_key if key not in found]
         if missing:
             made = dict(zip(missing, record_vectors(self.embedder, [by_key[key] for key in missing]), strict=True))

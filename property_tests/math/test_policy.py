@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import operator
+import re
 from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import Any
@@ -61,8 +62,8 @@ def recomposed(node: p.Policy, explanation: p.Explanation, features: dict[str, A
             return float(features["common_level"] >= level)
         case p.MemoryTypeIs(is_type):
             return float(features["memory_type"] == is_type)
-        case p.Term(name):
-            return float(features[name])
+        case p.Term() | p.BestMatch() | p.Mentions():
+            return float(features[node.reads[0]])
     return PLAIN[explanation.operation](*children)
 
 
@@ -156,7 +157,7 @@ def test_a_missing_feature_is_named(drawn: tuple[p.Policy, dict[str, Any]], data
     del features[absent]
     calls = (policy.evaluate, lambda f: policy.explain(f, 0), lambda f: policy.bounds(f, f))
     for call in calls:
-        with pytest.raises(InvalidParameterError, match=rf"must include {absent}"):
+        with pytest.raises(InvalidParameterError, match=re.escape(f"must include {absent}")):
             call(features)
 
 

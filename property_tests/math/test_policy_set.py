@@ -71,7 +71,7 @@ def test_candidates_that_tie_in_everything_score_alike(table: dict[str, Any], da
         )
 
 
-FACTS = {"minmax": 2, "rank": 2, "rrf": 2, "top_mean": 4}
+FACTS = {"minmax": 2, "neighbours": 3, "previous": 1, "rank": 2, "rrf": 2, "top_mean": 4}
 
 
 def recomposed(node: p.SetLevel, explanation: p.Explanation) -> float:
@@ -89,6 +89,8 @@ def recomposed(node: p.SetLevel, explanation: p.Explanation) -> float:
             return facts[2] / facts[3]
         case p.Context(_, scales_s):
             return math.fsum(facts) / len(scales_s)
+        case p.Neighbours() | p.Previous():
+            return sum(facts)
     raise AssertionError(node)
 
 
@@ -157,7 +159,11 @@ def test_a_policy_says_whether_it_is_pointwise(of_a_set: p.Policy, alone: p.Poli
 
 @given(set_policies(st.just(X)))
 def test_a_set_level_policy_has_no_bounds(policy: p.Policy) -> None:
-    table = {name: ["a"] if name.startswith("payload") else [0.0] for name in policy.features} | {"id": [1]}
+    whole = ("id", "place.")
+    table: dict[str, Any] = {
+        name: ["a"] if name.startswith("payload") else [1] if name.startswith(whole) else [0.0]
+        for name in policy.features
+    }
     with pytest.raises(InvalidParameterError, match="must be pointwise to have bounds"):
         policy.bounds(table, table)
 

@@ -19,7 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from soma import DAY, MemoryRecord, MinimalSoma, Query, apply, decay, fold, state_hash
+from soma import DAY, Between, MemoryRecord, MinimalSoma, Query, apply, decay, fold, state_hash
 from soma import policy as p
 from soma.embedded import EmbeddedStore
 from soma.embedding import HashingEmbedder, record_vectors
@@ -42,7 +42,7 @@ from soma.stores.vectors_memory import ExactIndex
 
 EMBEDDER = HashingEmbedder(dimension=32)
 IDS = [UUID(int=n) for n in range(1, 9)]
-WORDS = ["clock test flaky", "menu of the week", "clock menu", "", "the test", "repaired timing bug"]
+WORDS = ["clock test flaky", "menu of the week?", "clock menu", "", "the test two days ago", "repaired timing bug"]
 POLICIES = [
     p.default(),
     p.similarity().clip(0) * p.importance() * p.decay(decay.Exponential(half_life_s=7 * DAY)),
@@ -51,6 +51,12 @@ POLICIES = [
     p.memory_type("semantic") * p.similarity().clip(0),
     p.similarity() * p.lexical(),
     p.activation() + p.similarity(),
+    p.bm25() + p.when(),
+    p.minmax(p.similarity()) + p.minmax(p.bm25(k1=1.2, b=0.75)) + p.mentions("note"),
+    p.rrf(p.similarity(), p.bm25()) + p.top_mean(p.lexical(), "by.name", 2),
+    p.similarity() + p.context(p.bm25(), [3_600.0, DAY], "note") + p.n_recalls(),
+    p.bm25(ratio=0.6, reach=6, group="note") + p.neighbours(p.similarity(), ratio=0.6, reach=6),
+    p.bm25(ratio=0.5, reach=2) + p.previous(p.asks(), "by.name") + p.n_words(),
 ]
 
 some_id = st.sampled_from(IDS)
@@ -124,7 +130,7 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
         tags=st.sets(st.sampled_from(["a", "b"])),
         memory_type=st.sampled_from(["episodic", "semantic"]),
         ttl_s=st.none() | st.sampled_from([10.0, 30 * DAY]),
-        payload=st.sampled_from([{}, {"note": "clock"}, {"n": [1, 2.5, None]}]),
+        payload=st.sampled_from([{}, {"note": "clock"}, {"n": [1, 2.5, None], "by": {"name": "Ada"}}]),
     )
     def store(
         self,
@@ -233,9 +239,22 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
         ahead_s=st.sampled_from([0.0, 365 * DAY]),
         tags=st.sampled_from([(), ("a",), ("a", "b")]),
         memory_type=st.sampled_from([None, "semantic"]),
+        age_s=st.tuples(*[st.sampled_from([None, -100.0, 0.0, 1.0, 80 * DAY, 91 * DAY])] * 2),
+        where=st.sampled_from([{}, {"note": ["clock", None]}, {"by.name": "Ada", "n": Between(2)}]),
     )
-    def recall(self, text: str, policy: p.Policy, k: int, ahead_s: float, tags: tuple, memory_type: str | None) -> None:  # type: ignore[type-arg]
-        keep = {"tags": tags, "memory_type": memory_type}
+    def recall(
+        self,
+        text: str,
+        policy: p.Policy,
+        k: int,
+        ahead_s: float,
+        tags: tuple,
+        memory_type: str | None,
+        age_s: tuple,
+        where: dict,  # type: ignore[type-arg]
+    ) -> None:
+        since, until = (None if age is None else self.now_s - age for age in age_s)
+        keep = {"tags": tags, "memory_type": memory_type, "since": since, "until": until, "where": where}
         wanted = self.recalled(text, policy, k, ahead_s, **keep)
         for memory in (self.memory, self.reader):
             assert memory.recall(text, policy=policy, k=k, now=self.now_s + ahead_s, **keep).hits == wanted  # type: ignore[arg-type]

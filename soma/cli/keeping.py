@@ -9,8 +9,8 @@ from uuid import UUID
 
 import click
 
-from soma.cli.memories import read_text
 from soma.cli.options import as_json, open_memory, print_json, store_options
+from soma.cli.sources import read_text
 from soma.math import policy as policies
 from soma.state.recall import headline
 

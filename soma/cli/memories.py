@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from soma import canonical_json
-from soma.cli.options import as_json, as_moment, open_memory, print_json, store_options
+from soma.cli.options import as_conditions, as_json, as_moment, open_memory, print_json, store_options
+from soma.cli.sources import policy_named, presets_or_files
 from soma.errors import SerializationError
 from soma.math import policy as policies
 from soma.math.units import DAY
@@ -65,10 +66,27 @@ def remember(
 @click.command()
 @click.argument("query")
 @click.option("-k", default=5, show_default=True, help="How many hits at most.")
-@click.option("--policy", "policy_file", type=click.Path(path_type=Path, dir_okay=False), help="A policy as JSON.")
+@click.option(
+    "--policy",
+    "source",
+    default="default",
+    show_default=True,
+    shell_complete=presets_or_files,
+    help="A file or preset.",
+)
 @click.option("--now", help="Count ages to this time: ISO 8601.")
 @click.option("--as-of", help="What would have been recalled then: ISO 8601, or @N for a place in the log.")
 @click.option("--tag", "-t", "tags", multiple=True, help="Only memories with this label.")
+@click.option("--type", "memory_type", type=click.Choice(policies.MEMORY_TYPES), help="Only memories of this type.")
+@click.option("--since", help="Only what happened then or later: ISO 8601.")
+@click.option("--until", help="Only what happened before then: ISO 8601.")
+@click.option(
+    "--where",
+    "conditions",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Only memories whose payload has this; also PATH>=VALUE, PATH<=VALUE. The same PATH=... again: any of these.",
+)
 @click.option("--reinforce", is_flag=True, help="Record that the hits were recalled.")
 @click.option("--explain", is_flag=True, help="Show the formula of each hit with the value of every part.")
 @store_options
@@ -76,25 +94,42 @@ def remember(
 def recall(
     query: str,
     k: int,
-    policy_file: Path | None,
+    source: str,
     now: str | None,
     as_of: str | None,
     tags: tuple[str, ...],
+    memory_type: str | None,
+    since: str | None,
+    until: str | None,
+    conditions: tuple[str, ...],
     reinforce: bool,
     explain: bool,
     is_json: bool,
     **store: Any,
 ) -> None:
     """Print the memories that answer QUERY best, with their scores."""
-    policy = None if policy_file is None else policies.from_json(read_text(policy_file))
     with open_memory(**store, is_read_only=not reinforce) as memory:
-        moment = None if as_of is None else as_moment(as_of)
-        hits = memory.recall(query, k=k, policy=policy, now=now, as_of=moment, tags=tags, reinforce=reinforce)
+        hits = memory.recall(
+            query,
+            k=k,
+            policy=policy_named(source),
+            now=now,
+            as_of=None if as_of is None else as_moment(as_of),
+            tags=tags,
+            memory_type=memory_type,
+            since=since,
+            until=until,
+            where=as_conditions(conditions),
+            reinforce=reinforce,
+        )
     if is_json:
         print_json(recall_to_dict(hits))
         return
     click.echo(repr(hits))
     if explain:
+        click.echo(f"\n{hits.search}")
+        for time in hits.times:
+            click.echo(f"understood {time}")
         for hit in hits:
             click.echo(f"\n{hit.rank}  {hit.record.id}\n{hits.explain(hit.rank)!r}")
 
@@ -103,24 +138,25 @@ def recall(
 @click.argument("id", required=False)
 @click.option("--expired", is_flag=True, help="Delete every memory whose time has passed, instead of one.")
 @click.option("--reason", default="forgotten", show_default=True, help="Kept in the log.")
+@click.option("--dry-run", is_flag=True, help="Say which, and delete nothing.")
 @store_options
 @as_json
-def forget(id: str | None, expired: bool, reason: str, is_json: bool, **store: Any) -> None:
+def forget(id: str | None, expired: bool, reason: str, dry_run: bool, is_json: bool, **store: Any) -> None:
     """Delete the memory with ID; its events stay in the log."""
     if (id is None) != expired:
         raise click.UsageError("give an id, or --expired")
-    with open_memory(**store) as memory:
+    with open_memory(**store, is_read_only=dry_run) as memory:
         if id is None:
-            forgotten = [str(gone) for gone in memory.forget_expired()]
+            forgotten = [str(gone) for gone in memory.forget_expired(dry_run=dry_run)]
         else:
-            memory.forget(id, reason=reason)
-            forgotten = [id]
+            forgotten = [str(memory.retrieve(id).record.id)]
+            if not dry_run:
+                memory.forget(id, reason=reason)
     if is_json:
-        print_json({"forgotten": forgotten})
-    elif id is None:
-        click.echo(f"forgot {len(forgotten)} expired memories")
-    else:
-        click.echo(f"forgot {id}")
+        print_json({"forgotten": forgotten, "dry_run": dry_run})
+        return
+    what = forgotten[0] if id is not None else f"{len(forgotten):,} expired memories"
+    click.echo(f"would forget {what}" if dry_run else f"forgot {what}")
 
 
 @click.command()
@@ -173,13 +209,8 @@ def recall_to_dict(hits: Recall) -> dict[str, Any]:
         "policy": str(hits.policy),
         "now": hits.now_s,
         "n_candidates": hits.n_candidates,
+        "way": hits.way,
+        "times": [asdict(time) for time in hits.times],
+        "n_visited": hits.n_visited,
         "hits": [{**row, "explanation": hits.explain(i).to_dict()} for i, row in enumerate(hits.to_rows())],
     }
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a file that an option names, or raise an error of one sentence."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SerializationError(f"{path} cannot be read as UTF-8 text: {error}") from error

@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from soma import canonical_json
 from soma.cli.completion import namespaces_at_hand
-from soma.errors import ConfigurationError, InvalidParameterError
+from soma.errors import ConfigurationError, InvalidParameterError, SerializationError
 from soma.factory import MemoryMode, Settings, create_memory
 from soma.memory import Memory
 from soma.state.history import Moment, Position
+from soma.state.paths import label
+from soma.state.query import AnyOf, Between
 
-__all__ = ["as_json", "as_moment", "open_memory", "print_json", "settings_of", "store_options"]
+__all__ = [
+    "StoreFolder",
+    "as_conditions",
+    "as_json",
+    "as_moment",
+    "open_memory",
+    "print_json",
+    "settings_of",
+    "store_options",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of text.")
+
+
+class StoreFolder(click.Path):
+    """The folder of a store: an empty one, as a variable that is not set gives, is not the one at hand."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or raise `ConfigurationError`."""
+        if value == "":
+            raise ConfigurationError("--path is empty", "name a folder, or leave it out")
+        return super().convert(value, param, ctx)
 
 
 def store_options(command: Command) -> Command:
@@ -37,7 +60,7 @@ def store_options(command: Command) -> Command:
         click.option(
             "--path",
             "-p",
-            type=click.Path(path_type=Path),
+            type=StoreFolder(path_type=Path),
             help="The folder of the store.  [default: SOMA_PATH, or ~/.local/share/soma]",
         ),
     ):
@@ -56,7 +79,11 @@ def open_memory(
         If a path is given and the environment names another store, which is in no folder.
     """
     settings = settings_of(path)
-    settings = replace(settings, namespace=namespace or settings.namespace, embedder=embedder or settings.embedder)
+    settings = replace(
+        settings,
+        namespace=settings.namespace if namespace is None else namespace,
+        embedder=settings.embedder if embedder is None else embedder,
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         memory = create_memory(settings=settings, is_read_only=is_read_only)
@@ -94,6 +121,41 @@ def as_moment(text: str) -> Moment:
     if not text[1:].isdecimal():
         raise InvalidParameterError("as_of", text, "must be ISO 8601, or a place in the log such as @12")
     return Position(int(text[1:]))
+
+
+def as_conditions(written: Iterable[str]) -> dict[str, AnyOf | Between]:
+    """Return the filter on payloads that conditions such as ``speaker=Ada`` and ``stars>=3`` say.
+
+    A value is the text as it stands, and with ``=`` also the JSON value that it reads as: 3 is ``"3"`` or 3. The ends
+    of a range are numbers if they read as such.
+    """
+    labels: dict[str, set[str]] = {}
+    ranges: dict[str, dict[str, float | str]] = {}
+    for condition in written:
+        found = re.fullmatch(r"(.+?)(>=|<=|=)(.*)", condition, re.DOTALL)
+        if found is None:
+            raise InvalidParameterError("where", condition, "must be PATH=VALUE, PATH>=VALUE or PATH<=VALUE")
+        path, operator, value = found.groups()
+        read = _as_json(value)
+        if operator == "=":
+            labels.setdefault(path, set()).update({label(value), label(read)})
+        else:
+            is_number = isinstance(read, int | float) and not isinstance(read, bool)
+            ranges.setdefault(path, {})["lower" if operator == ">=" else "upper"] = read if is_number else value
+    twice = sorted(labels.keys() & ranges.keys())
+    if twice:
+        raise InvalidParameterError("where", twice[0], "must have values or a range, not both")
+    return {
+        **{path: AnyOf(frozenset(known)) for path, known in labels.items()},
+        **{path: Between(**ends) for path, ends in ranges.items()},
+    }
+
+
+def _as_json(text: str) -> Any:
+    try:
+        return canonical_json.loads(text)
+    except SerializationError:
+        return text
 
 
 def print_json(value: Any) -> None:

@@ -12,7 +12,7 @@ import click
 
 from soma.cli.files import require_free, write_whole
 from soma.cli.options import as_json, as_moment, open_memory, print_json, store_options
-from soma.cli.policy import policy_named, presets_or_files
+from soma.cli.sources import policy_named, presets_or_files
 from soma.errors import ConfigurationError, InvalidParameterError, NotFoundError
 from soma.math.importance import Ecdf, MinMax
 from soma.math.policy_terms import Decay

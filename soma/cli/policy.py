@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from click.shell_completion import CompletionItem
 
 from soma.cli.files import require_free, write_whole
-from soma.cli.memories import read_text
 from soma.cli.options import as_json, as_moment, open_memory, print_json, store_options
-from soma.errors import InvalidParameterError, NotFoundError, SerializationError
+from soma.cli.sources import policy_named, presets_or_files, read_text
+from soma.errors import SerializationError
 from soma.math import decay
 from soma.math import policy as policies
 from soma.state.recall import headline
@@ -23,19 +22,13 @@ if TYPE_CHECKING:
     from soma.lab.counterfactual import Contrast
     from soma.lab.review_fits import FittedCurve
 
-__all__ = ["policy", "policy_named"]
+__all__ = ["policy"]
 
 SOURCE: Final = re.compile(r"Source: (.+?)(?:[.;]\s|\.?$)", re.DOTALL)
 FITTED: Final = tuple(name for name in decay.FAMILIES if name != decay.Constant.family)
 
 out_option = click.option("--out", type=click.Path(path_type=Path), help="Write the policy to this file, as JSON.")
 force_option = click.option("--force", is_flag=True, help="Replace a file that is there.")
-
-
-def presets_or_files(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the presets that begin so, and let the shell add its files."""
-    names = [CompletionItem(name) for name in policies.presets.PRESETS if name.startswith(incomplete)]
-    return names or [CompletionItem(incomplete, type="file")]
 
 
 @click.group()
@@ -179,20 +172,6 @@ def diff(
     click.echo("\n".join(map(str, changes)) or "they are equal")
     for each in found:
         show_contrast(each)
-
-
-def policy_named(source: str) -> policies.Policy:
-    """Return the preset of a name, or the policy in a file."""
-    builder = policies.presets.PRESETS.get(source)
-    if builder is not None:
-        return builder()
-    file = Path(source)
-    if not file.exists():
-        raise NotFoundError("policy", source, f"name a file, or one of {', '.join(policies.presets.PRESETS)}")
-    try:
-        return policies.from_json(read_text(file))
-    except (SerializationError, InvalidParameterError) as error:
-        raise SerializationError(f"{file} is no policy: {error}") from None
 
 
 def policy_to_dict(shown: policies.Policy) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from soma.state.recall import Recall
@@ -20,14 +20,14 @@ class LabRecall(Recall):
 
     Parameters
     ----------
-    query, policy, now_s, hits, n_candidates, explanations
+    query, policy, now_s, hits, n_candidates, explanations, way, n_visited
         As of `soma.state.recall.Recall`.
     """
 
     @classmethod
     def of(cls, recall: Recall) -> LabRecall:
         """Return the same answer, for the lab."""
-        return cls(recall.query, recall.policy, recall.now_s, recall.hits, recall.n_candidates, recall.explanations)
+        return cls(**{field.name: getattr(recall, field.name) for field in fields(Recall)})
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a hit: rank, score, what identifies the memory, and every feature."""

@@ -16,7 +16,8 @@ similarity().clip(0) * importance() ** 0.5 * decay(Exponential(half_life_s=60480
 True
 
 Above the pointwise terms stands the set-level stage, which scores a candidate set as a whole: `minmax`, `rank`,
-`rrf`, `context` and `top_mean` (`soma.math.policy_set` says what the set is). `presets` holds published policies.
+`rrf`, `context`, `neighbours`, `previous` and `top_mean` (`soma.math.policy_set` says what the set is).
+`presets` holds published policies.
 
 >>> fused = p.rrf(p.similarity(), p.lexical()) + 0.1 * p.minmax(p.importance())
 >>> fused.is_pointwise, sorted(fused.features)
@@ -35,6 +36,8 @@ from soma.math import policy_json, presets
 from soma.math.policy_builders import (
     activation,
     age_s,
+    asks,
+    bm25,
     clip,
     constant,
     decay,
@@ -46,11 +49,14 @@ from soma.math.policy_builders import (
     log,
     max,  # noqa: A004 - read as p.max
     memory_type,
+    mentions,
     min,  # noqa: A004 - read as p.min
     n_recalls,
+    n_words,
     same_cell,
     similarity,
     trace,
+    when,
 )
 from soma.math.policy_changes import Difference, differences, with_curve
 from soma.math.policy_evaluate import MEMORY_TYPES
@@ -58,9 +64,10 @@ from soma.math.policy_explain import Explanation
 from soma.math.policy_expression import INDEXED_FEATURES, Policy
 from soma.math.policy_json import MAX_DEPTH, NodeForm
 from soma.math.policy_operations import BINARY, MAX_NODES, UNARY, Binary, Clip, Constant, Unary
+from soma.math.policy_places import Neighbours, Previous
 from soma.math.policy_set import Context, MinMax, Rank, ReciprocalRank, SetLevel, TopMean
-from soma.math.policy_set_builders import context, minmax, rank, rrf, top_mean
-from soma.math.policy_terms import TERMS, Decay, MemoryTypeIs, SameCell, Term
+from soma.math.policy_set_builders import context, minmax, neighbours, previous, rank, rrf, top_mean
+from soma.math.policy_terms import TERMS, BestMatch, Decay, MemoryTypeIs, Mentions, SameCell, Term
 from soma.math.presets import default
 
 __all__ = [
@@ -68,6 +75,7 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_NODES",
     "MEMORY_TYPES",
+    "BestMatch",
     "Binary",
     "Clip",
     "Constant",
@@ -76,8 +84,11 @@ __all__ = [
     "Difference",
     "Explanation",
     "MemoryTypeIs",
+    "Mentions",
     "MinMax",
+    "Neighbours",
     "Policy",
+    "Previous",
     "Rank",
     "ReciprocalRank",
     "SameCell",
@@ -87,6 +98,8 @@ __all__ = [
     "Unary",
     "activation",
     "age_s",
+    "asks",
+    "bm25",
     "clip",
     "constant",
     "context",
@@ -103,17 +116,22 @@ __all__ = [
     "log",
     "max",
     "memory_type",
+    "mentions",
     "min",
     "minmax",
     "n_recalls",
+    "n_words",
+    "neighbours",
     "or_default",
     "presets",
+    "previous",
     "rank",
     "rrf",
     "same_cell",
     "similarity",
     "top_mean",
     "trace",
+    "when",
     "with_curve",
 ]
 
@@ -209,6 +227,8 @@ _FORMS: Final = {
     **{name: NodeForm(partial(Unary, name), nodes=("of",)) for name in UNARY},
     **{symbol: NodeForm(partial(Binary, symbol), nodes=("left", "right")) for symbol in BINARY},
     "constant": NodeForm(Constant, values=("value",)),
+    "bm25": NodeForm(BestMatch, values=("k1", "b", "ratio", "reach", "group")),
+    "mentions": NodeForm(Mentions, values=("field",)),
     "same_cell": NodeForm(SameCell, values=("level",)),
     "memory_type": NodeForm(MemoryTypeIs, values=("is_type",)),
     "clip": NodeForm(Clip, nodes=("of",), values=("lower", "upper")),
@@ -217,5 +237,7 @@ _FORMS: Final = {
     "rank": NodeForm(Rank, nodes=("of",)),
     "rrf": NodeForm(ReciprocalRank, nodes=("of",), values=("k",)),
     "context": NodeForm(Context, nodes=("of",), values=("scales_s", "group")),
+    "neighbours": NodeForm(Neighbours, nodes=("of",), values=("group", "ratio", "reach")),
+    "previous": NodeForm(Previous, nodes=("of",), values=("group",)),
     "top_mean": NodeForm(TopMean, nodes=("of",), values=("group", "n")),
 }

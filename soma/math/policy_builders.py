@@ -8,11 +8,13 @@ from functools import reduce
 from soma.math import decay as curves
 from soma.math.policy_expression import Operand, Policy
 from soma.math.policy_operations import Constant, lift
-from soma.math.policy_terms import Decay, MemoryTypeIs, SameCell, Term
+from soma.math.policy_terms import BestMatch, Decay, MemoryTypeIs, Mentions, SameCell, Term
 
 __all__ = [
     "activation",
     "age_s",
+    "asks",
+    "bm25",
     "clip",
     "constant",
     "decay",
@@ -24,11 +26,14 @@ __all__ = [
     "log",
     "max",
     "memory_type",
+    "mentions",
     "min",
     "n_recalls",
+    "n_words",
     "same_cell",
     "similarity",
     "trace",
+    "when",
 ]
 
 
@@ -118,6 +123,119 @@ def lexical() -> Policy:
     [0.5]
     """
     return Term("lexical")
+
+
+def bm25(*, k1: float = 0.9, b: float = 0.4, ratio: float = 0.0, reach: int = 0, group: str | None = None) -> Policy:
+    r"""Return the term for BM25: how well the memory's words answer the query's, rare words counting most.
+
+    Words lose case, punctuation and endings, and stop words are left out (`soma.state.words.stems`). What is rare and
+    what is long is said of the candidates of the recall: all live memories that its filters admit.
+
+    With a ``ratio`` a memory also has the words of its neighbours in the order of time, each place further away
+    counting less, before repeated words stop counting:
+
+    .. math:: f'_i = \sum_{|p_j - p_i| \le R} r^{|p_j - p_i|} f_j
+
+    and its length likewise. How many memories have a word, which makes it common or rare, is counted without that.
+
+    Parameters
+    ----------
+    k1 : float, default 0.9
+        How late a repeated word stops counting, >= 0.
+    b : float, default 0.4
+        How much a text's length is held against it, in [0, 1].
+    ratio : float, default 0
+        How much the words of a neighbour count for each place that it is away :math:`r`, in [0, 1].
+    reach : int, default 0
+        How many places away they count :math:`R`, at most 64; >= 1 with a ratio.
+    group : str, optional
+        With a ratio: the path in the payload whose value neighbours share, as in `neighbours`.
+
+    Returns
+    -------
+    Policy
+        >= 0, without an upper end; 0 for a memory that has none of the words. See `soma.math.bm25`.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a constant outside its domain.
+
+    Examples
+    --------
+    >>> bm25().evaluate({"bm25": [2.5]}).tolist()
+    [2.5]
+    >>> sorted(bm25(b=0.75).features)
+    ['bm25(b=0.75)']
+    """
+    return BestMatch(k1, b, ratio, reach, group)
+
+
+def n_words() -> Policy:
+    """Return the term for how many different words the memory's text has, stop words left out, >= 0.
+
+    Examples
+    --------
+    >>> log(1 + n_words()).evaluate({"n_words": [0.0]}).tolist()
+    [0.0]
+    """
+    return Term("n_words")
+
+
+def asks() -> Policy:
+    """Return 1 where the memory's text asks something: where a line of it ends in a question mark; else 0.
+
+    Examples
+    --------
+    >>> asks().evaluate({"asks": [0.0, 1.0]}).tolist()
+    [0.0, 1.0]
+    """
+    return Term("asks")
+
+
+def mentions(field: str) -> Policy:
+    """Return the share of the words of one field of the payload that the query has: who or what it names.
+
+    Parameters
+    ----------
+    field : str
+        The path of the field in the payload, dotted: ``"speaker"``, ``"author.name"``.
+
+    Returns
+    -------
+    Policy
+        In [0, 1]; of a list, for the item that the query names best; 0 where there is no text.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a path outside its domain.
+
+    Examples
+    --------
+    >>> mentions("speaker").evaluate({"mentions.speaker": [1.0, 0.5]}).tolist()
+    [1.0, 0.5]
+    """
+    return Mentions(field)
+
+
+def when() -> Policy:
+    """Return the term for the time that the query names: 1 within it, and less the further away.
+
+    A query such as "last May" names an interval (`soma.state.times`). At a distance of d from one of length L the term
+    is 1 / (1 + d/L). For a query that names no time it is 1 for all memories: nothing speaks against any.
+
+    Returns
+    -------
+    Policy
+        In (0, 1].
+
+    Examples
+    --------
+    >>> when().evaluate({"when": [1.0, 0.5]}).tolist()
+    [1.0, 0.5]
+    """
+    return Term("when")
 
 
 def graph() -> Policy:

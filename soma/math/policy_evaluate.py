@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from soma.errors import InvalidParameterError
 from soma.math.domain import FloatArray, finite, non_negative, unit_interval
 from soma.math.policy_explain import Explanation
+from soma.math.policy_windows import group_numbers
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -17,7 +19,17 @@ if TYPE_CHECKING:
     from soma.math.policy_bounds import Interval
     from soma.math.policy_expression import Policy
 
-__all__ = ["MEMORY_TYPES", "NUMERIC_FEATURES", "PAYLOAD", "Columns", "bound", "evaluate", "explain"]
+__all__ = [
+    "BM25",
+    "MEMORY_TYPES",
+    "MENTIONS",
+    "NUMERIC_FEATURES",
+    "PAYLOAD",
+    "Columns",
+    "Evaluation",
+    "bound",
+    "explain",
+]
 
 Columns: TypeAlias = "Mapping[str, NDArray[Any]]"
 Key = TypeVar("Key", bound=Hashable)
@@ -40,19 +52,51 @@ NUMERIC_FEATURES: Final = {
     "trace": _finite_non_negative,
     "lexical": finite,
     "graph": finite,
+    "when": unit_interval,
+    "n_words": _finite_non_negative,
+    "asks": unit_interval,
     "common_level": _finite_non_negative,
 }
 """The features that are numbers, each with the check of its domain."""
+
+BM25: Final = "bm25"
+"""What the name of a feature begins with that scores the words of a query; what follows is how."""
+
+MENTIONS: Final = "mentions."
+"""What the name of a feature begins with that says how much of one field of the payload a query names."""
+
+PLACE: Final = "place."
+"""What the name of a feature begins with that says where a memory stands in time among those of its group.
+
+Whole numbers, no two alike: what follows the one before has the next number, and groups lie out of each other's reach.
+What the name goes on with is the path of the group; with nothing, all memories are one group.
+"""
 
 PAYLOAD: Final = "payload."
 """What the name of a feature begins with that holds one field of the payload, as a label; ``""`` for none."""
 
 
-def evaluate(policy: Policy, features: Mapping[str, ArrayLike]) -> FloatArray:
-    """Return the value of ``policy`` at each row of ``features``."""
-    columns, shape = _table(policy, features)
-    with np.errstate(all="ignore"):
-        return np.asarray(_value(policy, columns), dtype=np.float64).reshape(shape)
+class Evaluation:
+    """What a policy and each of its nodes is worth on one table of features; a node that occurs twice is computed once.
+
+    Parameters
+    ----------
+    policy : Policy
+        The expression.
+    features : mapping of str to array_like, shape (n,)
+        As for `Policy.evaluate`.
+    """
+
+    def __init__(self, policy: Policy, features: Mapping[str, ArrayLike]) -> None:
+        columns, shape = _table(policy, features)
+        self._policy = policy
+        self._values = _Values(columns)
+        with np.errstate(all="ignore"):
+            self.scores = np.asarray(self._values.of(policy), dtype=np.float64).reshape(shape)
+
+    def explain(self, rows: Sequence[int]) -> tuple[Explanation, ...]:
+        """Return the tree of values behind the score of each of some rows."""
+        return _explained(self._policy, self._values, np.array(rows, dtype=np.intp))
 
 
 def explain(policy: Policy, features: Mapping[str, ArrayLike], rows: Sequence[int]) -> tuple[Explanation, ...]:
@@ -66,7 +110,7 @@ def explain(policy: Policy, features: Mapping[str, ArrayLike], rows: Sequence[in
     if policy.is_pointwise and columns:  # then no other row matters
         columns, chosen = {name: column[chosen] for name, column in columns.items()}, np.arange(len(rows))
     with np.errstate(all="ignore"):
-        return _explained(policy, columns, chosen)
+        return _explained(policy, _Values(columns), chosen)
 
 
 def bound(policy: Policy, lower: Mapping[str, ArrayLike], upper: Mapping[str, ArrayLike]) -> Interval:
@@ -87,6 +131,9 @@ def _table(policy: Policy, features: Mapping[str, ArrayLike]) -> tuple[dict[str,
     columns, shape = _aligned({name: _column(name, features) for name in sorted(policy.features)})
     if "id" in columns and len(np.unique(columns["id"])) != columns["id"].size:
         raise InvalidParameterError("id", features["id"], "must hold unique integers, strings or bytes")
+    for name in columns:
+        if name.startswith(PAYLOAD):
+            columns[name] = group_numbers(columns[name])
     return columns, shape
 
 
@@ -95,7 +142,15 @@ def _column(name: str, features: Mapping[str, ArrayLike]) -> NDArray[Any]:
         raise InvalidParameterError("features", sorted(features), f"must include {name}, which the policy reads")
     if name in NUMERIC_FEATURES:
         return NUMERIC_FEATURES[name](name, features[name])
+    if name.startswith(BM25):
+        return _finite_non_negative(name, features[name])
+    if name.startswith(MENTIONS):
+        return unit_interval(name, features[name])
     found = np.asarray(features[name])
+    if name.startswith(PLACE):
+        if (found.dtype.kind not in "iu" and found.size) or len(np.unique(found)) != found.size:
+            raise InvalidParameterError(name, features[name], "must hold unique integers")
+        return found.astype(np.intp)
     if name == "id":
         if found.dtype.kind not in "SUiu":
             raise InvalidParameterError(name, features[name], "must hold unique integers, strings or bytes")
@@ -124,12 +179,25 @@ def _aligned(columns: Mapping[Key, NDArray[Any]]) -> tuple[dict[Key, NDArray[Any
     return flat, aligned[0].shape if aligned else ()
 
 
-def _value(node: Policy, columns: Columns) -> FloatArray:
-    return _finite(node, node.compute(*_inputs(node, columns)))
+class _Values:
+    """What each node is worth on one table of features."""
 
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._known: dict[int, tuple[FloatArray, dict[str, FloatArray]]] = {}  # by identity: the policy holds its nodes
 
-def _inputs(node: Policy, columns: Columns) -> list[NDArray[Any]]:
-    return [*(_value(operand, columns) for operand in node.operands), *(columns[name] for name in node.reads)]
+    def of(self, node: Policy) -> FloatArray:
+        """Return the value of a node in every row."""
+        return self.account(node)[0]
+
+    def account(self, node: Policy) -> tuple[FloatArray, dict[str, FloatArray]]:
+        """Return that, and what it follows from beside the operands."""
+        found = self._known.get(id(node))
+        if found is None:
+            inputs = [*map(self.of, node.operands), *(self._columns[name] for name in node.reads)]
+            value, facts = node.account(*inputs)
+            found = self._known[id(node)] = _finite(node, value), facts
+        return found
 
 
 def _finite(node: Policy, value: FloatArray) -> FloatArray:
@@ -141,19 +209,14 @@ def _finite(node: Policy, value: FloatArray) -> FloatArray:
     return value
 
 
-def _explained(node: Policy, columns: Columns, rows: NDArray[np.intp]) -> tuple[Explanation, ...]:
-    inputs = _inputs(node, columns)
-    values = _at(_finite(node, node.compute(*inputs)), rows)
-    parts = [_explained(part, columns, rows) for part in _parts(node)]
-    facts = {label: _at(found, rows) for label, found in node.facts(*inputs).items()}
+def _explained(node: Policy, values: _Values, rows: NDArray[np.intp]) -> tuple[Explanation, ...]:
+    value, facts = values.account(node)
+    parts = [_explained(part, values, rows) for part in _parts(node)]
+    parts += [tuple(Explanation(name, found) for found in _at(fact, rows)) for name, fact in facts.items()]
+    label, operation = node.formula.text, node.kind if node.operands else ""
+    children = zip(*parts, strict=True) if parts else repeat(())
     return tuple(
-        Explanation(
-            node.formula.text,
-            value,
-            node.kind if node.operands else "",
-            (*(part[i] for part in parts), *(Explanation(label, found[i]) for label, found in facts.items())),
-        )
-        for i, value in enumerate(values)
+        Explanation(label, score, operation, below) for score, below in zip(_at(value, rows), children, strict=False)
     )
 
 

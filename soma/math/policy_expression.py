@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from soma.math.domain import FloatArray
     from soma.math.policy_bounds import Interval
+    from soma.math.policy_evaluate import Evaluation
     from soma.math.policy_explain import Explanation
     from soma.math.policy_formula import Formula
 
@@ -78,9 +79,9 @@ class Policy(ABC):
     def compute(self, *inputs: NDArray[Any]) -> FloatArray:
         """Return this node's value from those of its operands, and then from the features that it reads."""
 
-    def facts(self, *inputs: NDArray[Any]) -> dict[str, FloatArray]:  # noqa: ARG002 - most nodes need no more
-        """Return by name what `compute` draws from its inputs, beyond the values of the operands, for each row."""
-        return {}
+    def account(self, *inputs: NDArray[Any]) -> tuple[FloatArray, dict[str, FloatArray]]:
+        """Return the value with what it follows from by name, beside the values of the operands, for each row."""
+        return self.compute(*inputs), {}
 
     @abstractmethod
     def enclose(self, *inputs: Interval) -> Interval:
@@ -137,7 +138,7 @@ class Policy(ABC):
         InvalidParameterError
             Naming the feature that is missing or outside its domain, or the node that has no finite value.
         """
-        return policy_evaluate.evaluate(self, features)
+        return self.evaluated(features).scores
 
     def explain(self, features: Mapping[str, ArrayLike], row: int) -> Explanation:
         """Return the tree of values behind the score of one row.
@@ -182,6 +183,26 @@ class Policy(ABC):
             As `evaluate`, and if there is no such row.
         """
         return policy_evaluate.explain(self, features, rows)
+
+    def evaluated(self, features: Mapping[str, ArrayLike]) -> Evaluation:
+        """Return the score of each memory, with what explains it at no further cost.
+
+        Parameters
+        ----------
+        features : mapping of str to array_like, shape (n,)
+            As for `evaluate`.
+
+        Returns
+        -------
+        Evaluation
+            Its ``scores`` are those of `evaluate`, and its ``explain(rows)`` those of `explain_rows`.
+
+        Raises
+        ------
+        InvalidParameterError
+            As `evaluate`.
+        """
+        return policy_evaluate.Evaluation(self, features)
 
     def bounds(self, lower: Mapping[str, ArrayLike], upper: Mapping[str, ArrayLike]) -> tuple[FloatArray, FloatArray]:
         """Return bounds on the score of any memory whose features lie in a box.

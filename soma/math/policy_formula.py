@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Final
 
-__all__ = ["Binding", "Formula", "call", "infix", "method", "number", "shown", "signed"]
+__all__ = ["Binding", "Formula", "call", "infix", "method", "number", "quoted", "shown", "signed"]
+
+_LATEX: Final = str.maketrans(
+    {
+        "\\": r"\backslash ",
+        "{": r"\lbrace ",
+        "}": r"\rbrace ",
+        "^": r"\wedge ",
+        "~": r"\sim ",
+        **{letter: "\\" + letter for letter in "_$&#%"},
+    }
+)
 
 
 class Binding(IntEnum):
@@ -60,6 +73,11 @@ class Formula:
 def shown(value: float) -> str:
     """Return the shortest text that reads back as ``value``: 2, not 2.0."""
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def quoted(name: str) -> tuple[str, str]:
+    """Return a name as Python's text, and as LaTeX."""
+    return json.dumps(name, ensure_ascii=False), rf"\mathrm{{{name.translate(_LATEX)}}}"
 
 
 def number(value: float) -> Formula:

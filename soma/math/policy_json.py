@@ -84,10 +84,13 @@ def read(document: object, forms: Mapping[str, NodeForm]) -> Any:
             f"the policy has version {fields['soma_policy']!r:.40}, and this soma reads version {VERSION}"
         )
     _require_fields(fields, ("soma_policy", "expression"), "the policy", optional="sha256")
-    return _read_node(fields["expression"], forms, "expression", MAX_DEPTH)
+    return _read_node(fields["expression"], forms, "expression", MAX_DEPTH, {})
 
 
-def _read_node(document: object, forms: Mapping[str, NodeForm], where: str, depth_left: int) -> Any:
+def _read_node(
+    document: object, forms: Mapping[str, NodeForm], where: str, depth_left: int, known: dict[Any, Any]
+) -> Any:
+    """Return the node of a document; equal ones are one object, which is evaluated once."""
     if depth_left == 0:
         raise SerializationError(f"the policy is nested deeper than {MAX_DEPTH} nodes at {where[:80]}...")
     fields = _object(document, where)
@@ -96,9 +99,10 @@ def _read_node(document: object, forms: Mapping[str, NodeForm], where: str, dept
     if form is None:
         raise SerializationError(f"{where} has the node {kind!r:.40}; known are {', '.join(sorted(forms))}")
     _require_fields(fields, ("node", *form.nodes, *form.values), where)
-    nodes = {name: _read_node(fields[name], forms, f"{where}.{name}", depth_left - 1) for name in form.nodes}
+    nodes = {name: _read_node(fields[name], forms, f"{where}.{name}", depth_left - 1, known) for name in form.nodes}
     try:
-        return form.build(**nodes, **{name: fields[name] for name in form.values})
+        node = form.build(**nodes, **{name: fields[name] for name in form.values})
+        return known.setdefault(node, node)
     except (InvalidParameterError, SerializationError) as error:
         raise SerializationError(f"{where}: {error}") from error
 

@@ -24,16 +24,22 @@ if TYPE_CHECKING:
 __all__ = [
     "BINARY",
     "MAX_NODES",
+    "MAX_REACH",
     "UNARY",
     "Binary",
     "Clip",
     "Constant",
     "Node",
     "Unary",
+    "field_name",
     "lift",
     "number",
+    "reach_of",
     "require_small",
 ]
+
+MAX_REACH: Final = 64
+"""Furthest neighbours, in places."""
 
 MAX_NODES: Final = 1_000
 """Largest policy, in nodes."""
@@ -296,6 +302,20 @@ def number(parameter: str, value: float) -> float:
     if array.ndim != 0 or isinstance(value, bool | np.bool_):
         raise InvalidParameterError(parameter, value, "must be a policy or one number")
     return float(array) + 0.0  # -0.0 would be equal to 0.0, and yet another constant
+
+
+def field_name(parameter: str, name: str) -> str:
+    """Return the path of a field of the payload, or raise."""
+    if not isinstance(name, str) or not 1 <= len(name) <= 128 or not name.isprintable():
+        raise InvalidParameterError(parameter, name, "must be the name of a field of the payload, 1 to 128 characters")
+    return str.__str__(name)
+
+
+def reach_of(reach: int, *, least: int = 1) -> int:
+    """Return how many places away a neighbour counts, or raise."""
+    if isinstance(reach, bool) or not isinstance(reach, int) or not least <= reach <= MAX_REACH:
+        raise InvalidParameterError("reach", reach, f"must be an integer from {least} to {MAX_REACH}")
+    return reach
 
 
 def require_small(node: Policy) -> None:

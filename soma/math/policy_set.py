@@ -4,13 +4,12 @@ The candidate set is the rows that `Policy.evaluate` is given. In a recall these
 namespace that its filters (type, tags, expiry) admit, as many as ``Recall.n_candidates`` says: never a shortlist,
 and never what an index happened to visit.
 
-Every node here has one operand, draws `facts` about each row from the set, and gets its value from the operand and
+Every node here has one operand, draws facts about each row from the set, and gets its value from the operand and
 those facts. An explanation lists the facts after the operand.
 """
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,32 +25,30 @@ from soma.math.importance_base import TIED, share
 from soma.math.policy_evaluate import PAYLOAD
 from soma.math.policy_expression import Policy
 from soma.math.policy_formula import Formula
-from soma.math.policy_operations import Node, number, require_small
-from soma.math.policy_windows import group_numbers, spread
+from soma.math.policy_operations import Node, field_name, number, require_small
+from soma.math.policy_windows import spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from soma.math.policy_bounds import Interval
 
-__all__ = ["MAX_BEST", "MAX_SCALES", "Context", "MinMax", "Rank", "ReciprocalRank", "SetLevel", "TopMean"]
+__all__ = [
+    "MAX_BEST",
+    "MAX_SCALES",
+    "Context",
+    "MinMax",
+    "Rank",
+    "ReciprocalRank",
+    "SetLevel",
+    "TopMean",
+]
 
 MAX_SCALES: Final = 32
 """Most scales of one context."""
 
 MAX_BEST: Final = 1_000_000
 """Most values of one mean."""
-
-_LATEX: Final = str.maketrans(
-    {
-        "\\": r"\backslash ",
-        "{": r"\lbrace ",
-        "}": r"\rbrace ",
-        "^": r"\wedge ",
-        "~": r"\sim ",
-        **{letter: "\\" + letter for letter in "_$&#%"},
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -91,13 +88,13 @@ class SetLevel(Node):
 
     def compute(self, *inputs: NDArray[Any]) -> FloatArray:
         """Return the value from the operand and the facts."""
-        x = _column(*inputs)
-        return np.asarray(self.combine(x, *self._facts(x, *inputs[1:]).values())) if x.size else x
+        return self.account(*inputs)[0]
 
-    def facts(self, *inputs: NDArray[Any]) -> dict[str, FloatArray]:
-        """Return by name what the set says about each row."""
+    def account(self, *inputs: NDArray[Any]) -> tuple[FloatArray, dict[str, FloatArray]]:
+        """Return the value, and by name what the set says about each row."""
         x = _column(*inputs)
-        return self._facts(x, *inputs[1:]) if x.size else {}
+        facts = self._facts(x, *inputs[1:]) if x.size else {}
+        return np.asarray(self.combine(x, *facts.values())) if x.size else x, facts
 
     @abstractmethod
     def combine(self, x: FloatArray, *facts: FloatArray) -> FloatArray:
@@ -237,7 +234,7 @@ class TopMean(SetLevel):
     n: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "group", _field("group", self.group))
+        object.__setattr__(self, "group", field_name("group", self.group))
         n: object = self.n
         if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MAX_BEST:
             raise InvalidParameterError("n", self.n, f"must be an integer from 1 to {MAX_BEST}")
@@ -263,10 +260,10 @@ class TopMean(SetLevel):
         return {**SetLevel.to_node(self), "group": self.group, "n": self.n}
 
     def _settings(self) -> dict[str, tuple[str, str]]:
-        return {"group": _quoted(self.group), "n": (str(self.n), str(self.n))}
+        return {"group": formulas.quoted(self.group), "n": (str(self.n), str(self.n))}
 
     def _facts(self, x: FloatArray, *columns: NDArray[Any]) -> dict[str, FloatArray]:
-        groups = group_numbers(columns[0])
+        groups = columns[0]
         order = np.lexsort((-x, groups))  # by falling value, so that sums do not depend on the order of the rows
         value, group = x[order], groups[order]
         starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
@@ -292,7 +289,7 @@ class Context(SetLevel):
     scales_s : tuple of float
         How far it spreads: seconds, > 0, rising; at most `MAX_SCALES`.
     group : str, optional
-        The field of the payload that neighbours must share; a memory without it has none.
+        The path in the payload whose value neighbours must share; a memory without it has none.
     """
 
     scales_s: tuple[float, ...]
@@ -301,7 +298,7 @@ class Context(SetLevel):
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales_s", _scales(self.scales_s))
         if self.group is not None:
-            object.__setattr__(self, "group", _field("group", self.group))
+            object.__setattr__(self, "group", field_name("group", self.group))
         require_small(self)
 
     @property
@@ -329,11 +326,11 @@ class Context(SetLevel):
         text = ", ".join(map(formulas.shown, self.scales_s))
         latex = ", ".join(formulas.number(scale).latex for scale in self.scales_s)
         found = {"scales_s": (f"[{text}]", latex)}
-        return found if self.group is None else found | {"group": _quoted(self.group)}
+        return found if self.group is None else found | {"group": formulas.quoted(self.group)}
 
     def _facts(self, x: FloatArray, *columns: NDArray[Any]) -> dict[str, FloatArray]:
-        age, *labels = columns
-        group = group_numbers(labels[0]) if labels else np.zeros(len(x), dtype=np.intp)
+        age, *groups = columns
+        group = groups[0] if groups else np.zeros(len(x), dtype=np.intp)
         kept, received = spread(x, age, group, np.array(self.scales_s))
         found: dict[str, FloatArray] = {}
         for i, scale in enumerate(self.scales_s):
@@ -345,16 +342,6 @@ class Context(SetLevel):
 def _column(x: FloatArray, *columns: NDArray[Any]) -> FloatArray:
     """Return the operand with one value a row: a constant has no axis."""
     return np.broadcast_to(x, columns[0].shape) if columns else x
-
-
-def _field(parameter: str, name: str) -> str:
-    if not isinstance(name, str) or not 1 <= len(name) <= 128 or not name.isprintable():
-        raise InvalidParameterError(parameter, name, "must be the name of a field of the payload, 1 to 128 characters")
-    return str.__str__(name)
-
-
-def _quoted(name: str) -> tuple[str, str]:
-    return json.dumps(name, ensure_ascii=False), rf"\mathrm{{{name.translate(_LATEX)}}}"
 
 
 def _scales(scales_s: Iterable[float]) -> tuple[float, ...]:

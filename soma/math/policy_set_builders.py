@@ -10,9 +10,10 @@ from functools import reduce
 
 from soma.math.policy_expression import Operand, Policy
 from soma.math.policy_operations import lift
+from soma.math.policy_places import Neighbours, Previous
 from soma.math.policy_set import Context, MinMax, Rank, ReciprocalRank, TopMean
 
-__all__ = ["context", "minmax", "rank", "rrf", "top_mean"]
+__all__ = ["context", "minmax", "neighbours", "previous", "rank", "rrf", "top_mean"]
 
 
 def minmax(x: Operand) -> Policy:
@@ -131,7 +132,7 @@ def context(x: Operand, scales_s: Iterable[float], group: str | None = None) -> 
     scales_s : iterable of float
         The reaches :math:`\tau`, seconds, > 0, rising; at most 32. Geometric ones treat all times alike.
     group : str, optional
-        A field of the payload :math:`g`, such as a conversation or a sitting: nothing spreads beyond it, and a memory
+        A path in the payload :math:`g`, such as a conversation or a sitting: nothing spreads beyond it, and a memory
         without it has no neighbours. By default all candidates are one group.
 
     Returns
@@ -161,6 +162,85 @@ def context(x: Operand, scales_s: Iterable[float], group: str | None = None) -> 
     return Context(lift(x), tuple(scales_s), group)
 
 
+def neighbours(x: Operand, group: str | None = None, *, ratio: float = 0.5, reach: int = 6) -> Policy:
+    r"""Return the mean of ``x`` over the neighbours in the order of time, each place further away counting less.
+
+    .. math:: \frac{\sum_{|p_j - p_i| \le R} r^{|p_j - p_i|} x_j}{\sum_{|p_j - p_i| \le R} r^{|p_j - p_i|}}
+
+    with :math:`p` the place of a memory among those of its group, by time, ties by id. What was said just before and
+    just after counts the same whether that took a second or an hour: `context` counts seconds.
+
+    Parameters
+    ----------
+    x : Policy or float
+        The operand.
+    group : str, optional
+        A path in the payload, such as a conversation or a sitting: no neighbour lies beyond it, and a memory without it
+        has none. By default all candidates are one group.
+    ratio : float, default 0.5
+        How much one place further counts :math:`r`, in (0, 1].
+    reach : int, default 6
+        How many places away a neighbour counts :math:`R`, 1 to 64.
+
+    Returns
+    -------
+    Policy
+        Between the least and the greatest of the neighbours' values. It reads ``place.<group>``.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a group, a ratio or a reach outside its domain.
+
+    Notes
+    -----
+    Exact, O(n log n + n R). A filter takes its memories out of the order too: places count among the candidates.
+
+    Laws: ``property_tests/math/test_policy_neighbours.py``.
+
+    Examples
+    --------
+    >>> from soma.math import policy as p
+    >>> columns = {"similarity": [0.0, 0.0, 0.7, 0.0], "place.": [1, 2, 3, 4]}
+    >>> neighbours(p.similarity(), reach=2).evaluate(columns).round(3).tolist()
+    [0.1, 0.156, 0.311, 0.2]
+    """
+    return Neighbours(lift(x), group, ratio, reach)
+
+
+def previous(x: Operand, group: str | None = None) -> Policy:
+    """Return ``x`` of the memory before, in the order of time: what comes after a question may answer it.
+
+    Parameters
+    ----------
+    x : Policy or float
+        The operand.
+    group : str, optional
+        As in `neighbours`.
+
+    Returns
+    -------
+    Policy
+        0 for the first of a group. It reads ``place.<group>``.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a group outside its domain.
+
+    Notes
+    -----
+    Laws: ``property_tests/math/test_policy_neighbours.py``.
+
+    Examples
+    --------
+    >>> from soma.math import policy as p
+    >>> previous(p.asks()).evaluate({"asks": [0.0, 1.0, 0.0], "place.": [1, 2, 3]}).tolist()
+    [0.0, 0.0, 1.0]
+    """
+    return Previous(lift(x), group)
+
+
 def top_mean(x: Operand, group: str, n: int) -> Policy:
     """Return the mean of the ``n`` best values in the memory's group: what its whole conversation is worth.
 
@@ -169,7 +249,7 @@ def top_mean(x: Operand, group: str, n: int) -> Policy:
     x : Policy or float
         The operand.
     group : str
-        A field of the payload; a memory without it is a group of its own.
+        A path in the payload, dotted; a memory without it is a group of its own.
     n : int
         How many values count, >= 1; of a smaller group, all.
 

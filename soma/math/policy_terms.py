@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import re
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -10,21 +12,24 @@ import numpy as np
 from soma.errors import InvalidParameterError
 from soma.math import decay as curves
 from soma.math import policy_bounds as bounds
+from soma.math import policy_formula as formulas
 from soma.math.domain import FloatArray
-from soma.math.policy_evaluate import MEMORY_TYPES, NUMERIC_FEATURES
+from soma.math.policy_evaluate import BM25, MEMORY_TYPES, MENTIONS, NUMERIC_FEATURES
 from soma.math.policy_expression import Policy
 from soma.math.policy_formula import Binding, Formula
-from soma.math.policy_operations import Node
+from soma.math.policy_operations import Node, field_name, number, reach_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from soma.math.policy_bounds import Interval
 
-__all__ = ["TERMS", "Decay", "MemoryTypeIs", "SameCell", "Term"]
+__all__ = ["TERMS", "BestMatch", "Decay", "MemoryTypeIs", "Mentions", "SameCell", "Term"]
 
 TERMS: Final = tuple(name for name in NUMERIC_FEATURES if name != "common_level")
 """The features that are terms as they stand."""
+
+_SETTING: Final = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|[^,()"]+)')
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -164,6 +169,133 @@ class MemoryTypeIs(Node):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class BestMatch(Node):
+    """The BM25 score of the record's words for the query's, among the candidates.
+
+    Parameters
+    ----------
+    k1 : float
+        How late a repeated word stops counting, >= 0.
+    b : float
+        How much a text's length is held against it, in [0, 1].
+    ratio : float
+        How much a neighbour's words count for each place that it is away, in [0, 1]; 0 for none.
+    reach : int
+        How many places away a neighbour's words count, 0 to `MAX_REACH`.
+    group : str, optional
+        The path in the payload whose value neighbours must share.
+    """
+
+    k1: float = 0.9
+    b: float = 0.4
+    ratio: float = 0.0
+    reach: int = 0
+    group: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("k1", "b", "ratio"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+        if self.k1 < 0:
+            raise InvalidParameterError("k1", self.k1, "must be >= 0")
+        for name in ("b", "ratio"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidParameterError(name, getattr(self, name), "must be within [0, 1]")
+        object.__setattr__(self, "reach", reach_of(self.reach, least=0))
+        if (self.ratio > 0) != (self.reach > 0):
+            raise InvalidParameterError("reach", self.reach, "must be >= 1 with a ratio, and 0 without")
+        if self.group is not None:
+            object.__setattr__(self, "group", field_name("group", self.group))
+            if not self.reach:
+                raise InvalidParameterError("group", self.group, "must be absent where no words spread")
+
+    @classmethod
+    def of_feature(cls, name: str) -> BestMatch:
+        """Return the node that reads the feature of that name."""
+        settings = _SETTING.findall(name.removeprefix(BM25))
+        return cls(**{setting: json.loads(value) for setting, value in settings})
+
+    @property
+    def kind(self) -> str:
+        """``"bm25"``."""
+        return BM25
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """``bm25``, with the settings that are not the usual ones."""
+        text = self.formula.text
+        return (BM25 if text == "bm25()" else text,)
+
+    @property
+    def formula(self) -> Formula:
+        """``bm25(ratio=0.5, reach=6)``: what is not the usual is said."""
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        said = {name: value for name, value in said.items() if value != getattr(_PLAIN, name)}
+        shown = [
+            (name, *(formulas.quoted(value) if isinstance(value, str) else (formulas.shown(float(value)),) * 2))
+            for name, value in said.items()
+        ]
+        text = ", ".join(f"{name}={value}" for name, value, _ in shown)
+        latex = ", ".join(rf"\mathrm{{{name.replace('k1', 'k_1')}}} = {value}" for name, _, value in shown)
+        return Formula(f"bm25({text})", r"\mathrm{bm25}" + (f"_{{{latex}}}" if latex else ""))
+
+    def compute(self, *inputs: NDArray[Any]) -> FloatArray:
+        """Return the feature."""
+        return inputs[0]
+
+    def enclose(self, *inputs: Interval) -> Interval:
+        """Return the feature's range."""
+        return inputs[0]
+
+    def to_node(self) -> dict[str, Any]:
+        """Return the node as JSON values."""
+        return {"node": self.kind} | {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Mentions(Node):
+    """The share of the words of one field of the payload that the query has.
+
+    Parameters
+    ----------
+    field : str
+        The path of the field.
+    """
+
+    field: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "field", field_name("field", self.field))
+
+    @property
+    def kind(self) -> str:
+        """``"mentions"``."""
+        return "mentions"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """``mentions.field``."""
+        return (MENTIONS + self.field,)
+
+    @property
+    def formula(self) -> Formula:
+        """``mentions("speaker")``."""
+        text, latex = formulas.quoted(self.field)
+        return Formula(f"mentions({text})", rf"\mathrm{{mentions}}\left({latex}\right)")
+
+    def compute(self, *inputs: NDArray[Any]) -> FloatArray:
+        """Return the feature."""
+        return inputs[0]
+
+    def enclose(self, *inputs: Interval) -> Interval:
+        """Return the feature's range."""
+        return inputs[0]
+
+    def to_node(self) -> dict[str, Any]:
+        """Return the node as JSON values."""
+        return {"node": self.kind, "field": self.field}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Decay(Node):
     """A forgetting curve of an age.
 
@@ -217,3 +349,6 @@ class Decay(Node):
 
 def _indicator(holds: NDArray[np.bool_]) -> FloatArray:
     return holds.astype(np.float64)
+
+
+_PLAIN: Final = BestMatch()

@@ -6,7 +6,7 @@ released code is its state in early 2026.
 
 >>> from soma.math import policy as p
 >>> len(PRESETS), PRESETS["default"]() == p.default()
-(9, True)
+(11, True)
 >>> p.presets.memorybank()
 similarity().clip(0) * exp(-idle_s() / (86400 * (1 + n_recalls())))
 
@@ -23,26 +23,33 @@ from soma.math import decay as curves
 from soma.math.policy_builders import (
     activation,
     age_s,
+    asks,
+    bm25,
     decay,
     exp,
     graph,
     idle_s,
     importance,
     lexical,
+    log,
+    mentions,
     n_recalls,
+    n_words,
     similarity,
 )
 from soma.math.policy_expression import Policy
-from soma.math.policy_set_builders import minmax, rank, rrf
+from soma.math.policy_set_builders import minmax, neighbours, previous, rank, rrf
 from soma.math.units import DAY
 
 __all__ = [
     "PRESETS",
     "act_r",
+    "conversation",
     "default",
     "generative_agents",
     "generative_agents_code",
     "hindsight",
+    "hybrid",
     "memorybank",
     "memorybank_code",
     "openmemory",
@@ -69,6 +76,64 @@ def default() -> Policy:
     """
     fading = decay(curves.Power(scale_s=30 * DAY, exponent=0.5), of=idle_s)
     return similarity().clip(0) * (0.5 + 0.5 * importance()) * fading
+
+
+def hybrid() -> Policy:
+    r"""Return the default with words beside vectors: what is near in meaning or answers in words, both on one range.
+
+    .. math:: (1/2\, \mathrm{minmax}(\mathrm{similarity}) + 1/2\, \mathrm{minmax}(\mathrm{bm25}))
+              (1/2 + \mathrm{importance}/2) (1 + \mathrm{idle}/30 d)^{-1/2}
+
+    Notes
+    -----
+    It scores all candidates of a recall, which `default` need not: the exact index serves that one.
+
+    Laws: ``property_tests/math/test_presets.py``.
+
+    Examples
+    --------
+    >>> columns = {"similarity": [0.2, 0.6], "bm25": [4.0, 0.0], "importance": [1.0, 1.0], "idle_s": [0.0, 90 * DAY]}
+    >>> hybrid().evaluate(columns).tolist()
+    [0.5, 0.25]
+    """
+    fading = decay(curves.Power(scale_s=30 * DAY, exponent=0.5), of=idle_s)
+    return (0.5 * minmax(similarity()) + 0.5 * minmax(bm25())) * (0.5 + 0.5 * importance()) * fading
+
+
+def conversation(group: str = "session", speaker: str = "speaker") -> Policy:
+    r"""Return soma's score for turns of a dialogue: words and vectors with those of the turns around, and what they do.
+
+    .. math:: 0.6\,\mathrm{minmax}(\mathrm{bm25}_{r = 1/2, R = 6})
+              + 0.4\,\mathrm{minmax}(\mathrm{neighbours}_{r = 1/2, R = 6}(\mathrm{similarity}))
+              + 0.1\,(\mathrm{mentions} + \ln(1 + \mathrm{n\_words}) - \mathrm{asks} + \mathrm{previous}(\mathrm{asks}))
+
+    The words of the turns around count as a turn's own, half as much for each turn further away; so does nearness in
+    meaning. Better is what the speaker says who is named in the question, what says more, and what follows a question;
+    worse what asks one.
+
+    Parameters
+    ----------
+    group : str, default "session"
+        The path in the payload of what holds turns together: a sitting.
+    speaker : str, default "speaker"
+        The path in the payload of who speaks.
+
+    Notes
+    -----
+    Neither importance nor age has a say. The weights are rounded from a fit to conversations of LoCoMo
+    (``soma bench locomo`` gives its recall of evidence).
+
+    Laws: ``property_tests/math/test_presets.py``.
+
+    Examples
+    --------
+    >>> sorted(conversation().features)[:4]
+    ['asks', 'bm25(ratio=0.5, reach=6, group="session")', 'mentions.speaker', 'n_words']
+    """
+    in_words = minmax(bm25(ratio=0.5, reach=6, group=group))
+    in_meaning = minmax(neighbours(similarity(), group, ratio=0.5, reach=6))
+    about = 0.6 * in_words + 0.4 * in_meaning + 0.1 * mentions(speaker)
+    return about + 0.1 * log(1 + n_words()) - 0.1 * asks() + 0.1 * previous(asks(), group)
 
 
 def generative_agents() -> Policy:
@@ -269,6 +334,8 @@ PRESETS: Final[Mapping[str, Callable[[], Policy]]] = MappingProxyType(
         builder.__name__: builder
         for builder in (
             default,
+            hybrid,
+            conversation,
             generative_agents,
             generative_agents_code,
             memorybank,

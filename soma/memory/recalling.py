@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from soma.state.history import Moment, Position
 from soma.state.instant import Instant, to_seconds
 from soma.state.links import Direction, LinkGraph
 from soma.state.query import Filter, Query
+from soma.state.recall import rank
 from soma.state.record import Link
 from soma.state.stored import StoredMemory
 from soma.stores.relayed import CURSOR
@@ -66,6 +67,9 @@ class Recalling(Travelling):
         reinforce: bool = False,
         tags: Iterable[str] = (),
         memory_type: str | None = None,
+        since: Instant | None = None,
+        until: Instant | None = None,
+        where: Mapping[str, Any] | None = None,
     ) -> LabRecall:
         """Return the ``k`` best memories under a policy, exactly and explained.
 
@@ -90,6 +94,11 @@ class Recalling(Travelling):
             Only memories that carry all of these.
         memory_type : str, optional
             Only ``"episodic"`` or only ``"semantic"`` memories.
+        since, until : float, aware datetime or str, optional
+            Only what happened at ``since`` or later, and before ``until``.
+        where : mapping, optional
+            Only memories whose payload has these values: from dotted paths to a value, a list of which any will do, or
+            a `soma.Between`. A list in a payload has a value if one of its items is that; None stands for none.
 
         Returns
         -------
@@ -101,12 +110,66 @@ class Recalling(Travelling):
         InvalidParameterError
             For an argument outside its domain, or a query that cannot give what the policy needs.
         """
-        if as_of is not None and (state is not None or (now is not None and not isinstance(as_of, Position))):
-            raise InvalidParameterError("as_of", as_of, "must stand without now and state, which it gives")
         if reinforce and (as_of is not None or state is not None):
             raise InvalidParameterError("reinforce", reinforce, "must be false for another state than today's")
-        asked = self._store.ask(query)
-        scored = policies.or_default(policy)
+        keep = {"tags": tags, "memory_type": memory_type, "since": since, "until": until, "where": where}
+        (found,) = self._answers([query], k, policy, now, as_of, state, keep)
+        if reinforce and found.hits:
+            lifecycle.reinforce(self._store, [hit.record.id for hit in found])
+        return found
+
+    def recall_batch(
+        self,
+        queries: Iterable[Query | str | ArrayLike],
+        *,
+        k: int = 5,
+        policy: Policy | None = None,
+        now: Instant | None = None,
+        as_of: Moment | None = None,
+        state: MinimalSoma | None = None,
+        tags: Iterable[str] = (),
+        memory_type: str | None = None,
+        since: Instant | None = None,
+        until: Instant | None = None,
+        where: Mapping[str, Any] | None = None,
+    ) -> list[LabRecall]:
+        """Return the answer to each of several questions, as `recall` gives it, to the bit.
+
+        Their words are embedded together, all are asked at one time of one state, and nothing is reinforced.
+
+        Parameters
+        ----------
+        queries : iterable of str, Query or array_like
+            What is looked for.
+        k, policy, now, as_of, state, tags, memory_type, since, until, where
+            As of `recall`, the same for all.
+
+        Returns
+        -------
+        list of LabRecall
+            In the order of the questions.
+
+        Raises
+        ------
+        InvalidParameterError
+            As of `recall`; nothing is answered then.
+        """
+        keep = {"tags": tags, "memory_type": memory_type, "since": since, "until": until, "where": where}
+        return self._answers(queries, k, policy, now, as_of, state, keep)
+
+    def _answers(
+        self,
+        queries: Iterable[Query | str | ArrayLike],
+        k: int,
+        policy: Policy | None,
+        now: Instant | None,
+        as_of: Moment | None,
+        state: MinimalSoma | None,
+        keep: dict[str, Any],
+    ) -> list[LabRecall]:
+        if as_of is not None and (state is not None or (now is not None and not isinstance(as_of, Position))):
+            raise InvalidParameterError("as_of", as_of, "must stand without now and state, which it gives")
+        asked, scored, kept = self._store.ask_all(queries), policies.or_default(policy), Filter.of(**keep)
         if as_of is not None:
             state = self.as_of(as_of)
             if not isinstance(as_of, Position):
@@ -114,25 +177,26 @@ class Recalling(Travelling):
             elif now is None:
                 now = self._instant_of(as_of)
         now_s = self._store.clock() if now is None else to_seconds("now", now)
-        if state is not None:
-            if self.namespace not in state.namespaces:
-                state, _ = state.register(self._store.registration)
-            return LabRecall.of(
-                state.recall(
-                    asked,
+        if state is None:
+            with self._store.storage.reading():
+                return [LabRecall.of(self._store.search(one, scored, now_s, k, kept)) for one in asked]
+        if self.namespace not in state.namespaces:
+            state, _ = state.register(self._store.registration)
+        live = [memory for memory in state.live(self.namespace) if kept.admits(memory.record, now_s)]
+        return [
+            LabRecall.of(
+                rank(
+                    live,
+                    one,
+                    policy=scored,
+                    namespace=state.namespaces[self.namespace],
                     now_s=now_s,
                     k=k,
-                    policy=scored,
-                    namespace=self.namespace,
-                    tags=tags,
-                    memory_type=memory_type,
                     vectors=self._store.vectors,
                 )
             )
-        found = self._store.search(asked, scored, now_s, k, Filter.of(tags=tags, memory_type=memory_type))
-        if reinforce and found.hits:
-            lifecycle.reinforce(self._store, [hit.record.id for hit in found])
-        return LabRecall.of(found)
+            for one in asked
+        ]
 
     def stats(self) -> dict[str, Any]:
         """Return counts and constants of the namespace, as JSON values.

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
-from soma import canonical_json
 from soma.errors import InvalidParameterError
 from soma.math import coordinates, multiscale, similarity
-from soma.math.policy_evaluate import PAYLOAD
+from soma.math.bm25 import Postings, bm25
+from soma.math.policy_evaluate import BM25, MENTIONS, PAYLOAD, PLACE
+from soma.math.policy_operations import MAX_REACH
+from soma.math.policy_terms import BestMatch
+from soma.math.policy_windows import fading
+from soma.state.paths import at_path, label
+from soma.state.times import nearness_in_time
+from soma.state.words import asks, stems
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +28,10 @@ if TYPE_CHECKING:
     from soma.state.record import MemoryRecord
     from soma.state.stored import StoredMemory
 
-__all__ = ["Columns", "features"]
+__all__ = ["Columns", "Held", "Records", "Split", "features"]
+
+Split: TypeAlias = Callable[[str], Sequence[str]]
+"""From a text to its words: `soma.math.similarity.tokens` or `soma.state.words.stems`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +79,94 @@ class Columns:
         )
 
 
+class Held(Protocol):
+    """What scoring reads of n memories beside the numbers of `Columns`: all of it in their order."""
+
+    def ids(self) -> NDArray[np.bytes_]:
+        """Return the ids as ``S16``, shape (n,)."""
+        ...
+
+    def points(self) -> NDArray[np.float64]:
+        """Return the coordinates, shape (n, dimension)."""
+        ...
+
+    def values(self, path: str) -> tuple[Sequence[Any], NDArray[np.intp]]:
+        """Return the different values at a path of the payloads, and which of them each memory has, shape (n,)."""
+        ...
+
+    def labels(self, path: str) -> tuple[Sequence[str], NDArray[np.intp]]:
+        """Return the same with the labels of the values, as `soma.state.paths.label` gives them."""
+        ...
+
+    def postings(self, split: Split, words: Sequence[str]) -> list[Postings]:
+        """Return for each word which memories have it, each once, and how often."""
+        ...
+
+    def lengths(self, split: Split) -> NDArray[np.integer]:
+        """Return how many words each memory's text has, shape (n,)."""
+        ...
+
+    def n_words(self, split: Split) -> NDArray[np.integer]:
+        """Return how many different words each memory's text has, shape (n,)."""
+        ...
+
+    def asks(self) -> NDArray[np.bool_]:
+        """Return whether each memory's text asks something, shape (n,)."""
+        ...
+
+
+class Records:
+    """What scoring reads of memories at hand, as it is defined: every text and every payload is looked through.
+
+    Parameters
+    ----------
+    records : sequence of MemoryRecord, length n
+        The memories.
+    """
+
+    def __init__(self, records: Sequence[MemoryRecord]) -> None:
+        self._records = records
+
+    def ids(self) -> NDArray[np.bytes_]:
+        """Return the ids as ``S16``, shape (n,)."""
+        return np.array([record.id.bytes for record in self._records], dtype="S16")
+
+    def points(self) -> NDArray[np.float64]:
+        """Return the coordinates, shape (n, dimension)."""
+        return np.array([record.coordinate for record in self._records], dtype=np.float64)
+
+    def values(self, path: str) -> tuple[Sequence[Any], NDArray[np.intp]]:
+        """Return the value at a path of each payload."""
+        return [at_path(record.payload, path) for record in self._records], np.arange(len(self._records))
+
+    def labels(self, path: str) -> tuple[Sequence[str], NDArray[np.intp]]:
+        """Return the label of each of these values."""
+        values, which = self.values(path)
+        return [label(value) for value in values], which
+
+    def postings(self, split: Split, words: Sequence[str]) -> list[Postings]:
+        """Return for each word which memories have it, each once, and how often."""
+        counts = [Counter(split(record.searchable_text)) for record in self._records]
+        found = (np.array([had[word] for had in counts], dtype=np.int64) for word in words)
+        return [(np.flatnonzero(count), count[count > 0]) for count in found]
+
+    def lengths(self, split: Split) -> NDArray[np.integer]:
+        """Return how many words each memory's text has, shape (n,)."""
+        return np.array([len(split(record.searchable_text)) for record in self._records], dtype=np.int64)
+
+    def n_words(self, split: Split) -> NDArray[np.integer]:
+        """Return how many different words each memory's text has, shape (n,)."""
+        return np.array([len(set(split(record.searchable_text))) for record in self._records], dtype=np.int64)
+
+    def asks(self) -> NDArray[np.bool_]:
+        """Return whether each memory's text asks something, shape (n,)."""
+        return np.array([asks(record.searchable_text) for record in self._records], dtype=bool)
+
+
 def features(
     needed: frozenset[str],
     columns: Columns,
-    records: Sequence[MemoryRecord],
+    held: Held,
     query: Query,
     namespace: Namespace,
     now_s: float,
@@ -86,9 +180,9 @@ def features(
         Names, from ``policy.features``.
     columns : Columns
         The numbers of n memories.
-    records : sequence of MemoryRecord, length n
-        The same memories; read only for ``id``, ``payload.<name>``, ``lexical``, ``common_level`` and nearness in
-        space.
+    held : Held
+        The rest of them; read only for ``id``, ``payload.<path>``, ``mentions.<path>``, words, ``common_level`` and
+        nearness in space. The n memories are the candidates that ``bm25`` counts words over.
     query : Query
         What is looked for.
     namespace : Namespace
@@ -108,61 +202,128 @@ def features(
     InvalidParameterError
         Naming the term that the query or the namespace cannot serve.
     """
-    age = np.maximum(0.0, now_s - columns.timestamp_s)
     found: dict[str, NDArray[Any]] = {}
     for name in sorted(needed):
         if name == "similarity":
-            found[name] = _nearness(records, query, namespace) if similar is None else similar
-        elif name == "importance":
-            found[name] = namespace.importance_scale.normalise(columns.importance)
-        elif name == "age_s":
-            found[name] = age
-        elif name == "idle_s":
-            found[name] = np.maximum(0.0, now_s - columns.last_used_s)
-        elif name in ("memory_type", "n_recalls"):
-            found[name] = getattr(columns, name)
+            found[name] = _nearness(held, query, namespace) if similar is None else similar
         elif name == "id":
-            found[name] = np.array([record.id.bytes for record in records], dtype="S16")
+            found[name] = held.ids()
         elif name.startswith(PAYLOAD):
-            field = name.removeprefix(PAYLOAD)
-            found[name] = np.array([_label(record.payload.get(field)) for record in records], dtype=np.str_)
-        elif name in ("trace", "activation"):
-            of = multiscale.levels if name == "trace" else multiscale.base_levels
-            found[name] = of(columns.trace_values, columns.trace_at_s, now_s, namespace.trace)
-        elif name == "lexical":
-            found[name] = _lexical(records, query)
+            labels, which = held.labels(name.removeprefix(PAYLOAD))
+            found[name] = np.array(labels, dtype=np.str_)[which]
         elif name == "common_level":
-            found[name] = _common_level(records, query, namespace)
+            found[name] = _common_level(held, query, namespace)
+        elif name == "n_words":
+            found[name] = held.n_words(stems)
+        elif name == "asks":
+            found[name] = held.asks().astype(np.float64)
+        elif name.startswith(PLACE):
+            found[name] = _places(columns, held, name.removeprefix(PLACE))
+        elif name in ("lexical", "when") or name.startswith((BM25, MENTIONS)):
+            found[name] = _of_words(name, columns, held, query, now_s)
         else:
-            raise InvalidParameterError("policy", name, "must use only terms that recall can supply")
+            found[name] = _of_numbers(name, columns, namespace, now_s)
     return found
 
 
-def _label(value: Any) -> str:
-    """Return one text for each JSON value, and the empty one for none: 1 and "1" are two labels."""
-    return "" if value is None else canonical_json.dumps(value).decode()
+def _of_numbers(name: str, columns: Columns, namespace: Namespace, now_s: float) -> NDArray[Any]:
+    match name:
+        case "importance":
+            return namespace.importance_scale.normalise(columns.importance)
+        case "age_s":
+            return np.maximum(0.0, now_s - columns.timestamp_s)
+        case "idle_s":
+            return np.maximum(0.0, now_s - columns.last_used_s)
+        case "memory_type":
+            return columns.memory_type
+        case "n_recalls":
+            return columns.n_recalls
+        case "trace":
+            return multiscale.levels(columns.trace_values, columns.trace_at_s, now_s, namespace.trace)
+        case "activation":
+            return multiscale.base_levels(columns.trace_values, columns.trace_at_s, now_s, namespace.trace)
+    raise InvalidParameterError("policy", name, "must use only terms that recall can supply")
 
 
-def _nearness(records: Sequence[MemoryRecord], query: Query, namespace: Namespace) -> NDArray[np.float64]:
-    return similarity.nearness(similarity.euclidean(_coordinate(query, namespace, "similarity"), _points(records)))
-
-
-def _lexical(records: Sequence[MemoryRecord], query: Query) -> NDArray[np.float64]:
+def _of_words(name: str, columns: Columns, held: Held, query: Query, now_s: float) -> NDArray[np.float64]:
     if query.text is None:
-        raise InvalidParameterError("query", str(query), "must have a text, because the policy uses lexical")
-    words = similarity.tokens(query.text)
-    return np.array(
-        [similarity.lexical_overlap(words, similarity.tokens(record.searchable_text)) for record in records],
-        dtype=np.float64,
-    )
+        raise InvalidParameterError("query", str(query), f"must have a text, because the policy uses {name}")
+    if name == "when":
+        return nearness_in_time(columns.timestamp_s, query.text, now_s)
+    if name == "lexical":
+        return _lexical(held, query.text, len(columns.timestamp_s))
+    if name.startswith(BM25):
+        return _bm25(columns, held, query.text, BestMatch.of_feature(name))
+    values, which = held.values(name.removeprefix(MENTIONS))
+    asked = frozenset(similarity.tokens(query.text))
+    return np.array([_mentioned(value, asked) for value in values], dtype=np.float64)[which]
 
 
-def _common_level(records: Sequence[MemoryRecord], query: Query, namespace: Namespace) -> NDArray[Any]:
+def _nearness(held: Held, query: Query, namespace: Namespace) -> NDArray[np.float64]:
+    return similarity.nearness(similarity.euclidean(_coordinate(query, namespace, "similarity"), held.points()))
+
+
+def _mentioned(value: Any, asked: frozenset[str]) -> float:
+    """Return the share of a text's words that are asked for; of several texts the largest; a number is a text too."""
+    if isinstance(value, list | tuple):
+        return max((_mentioned(item, asked) for item in value), default=0.0)
+    is_text = isinstance(value, str | int) and not isinstance(value, bool)
+    return similarity.lexical_overlap(similarity.tokens(str(value)), asked) if is_text else 0.0
+
+
+def _lexical(held: Held, text: str, n: int) -> NDArray[np.float64]:
+    words = sorted(set(similarity.tokens(text)))
+    shared = np.zeros(n)
+    for rows, _ in held.postings(similarity.tokens, words):
+        shared[rows] += 1.0
+    return shared / len(words) if words else shared
+
+
+def _bm25(columns: Columns, held: Held, text: str, term: BestMatch) -> NDArray[np.float64]:
+    asked = Counter(stems(text))
+    words = sorted(asked)
+    times = [asked[word] for word in words]
+    postings, lengths = held.postings(stems, words), held.lengths(stems)
+    if not term.reach:
+        return bm25(postings, times, lengths, k1=term.k1, b=term.b)
+    place = _places(columns, held, term.group or "")
+
+    def spread(rows: NDArray[np.intp], counts: NDArray[Any]) -> NDArray[np.float64]:
+        own, before, after = fading(rows, counts, place, term.ratio, term.reach)
+        return own + before + after
+
+    having = [len(rows) for rows, _ in postings]
+    counts = [spread(*posting) for posting in postings]
+    wider = [(rows, count[rows]) for count in counts for rows in [np.flatnonzero(count)]]
+    return bm25(wider, times, spread(np.arange(len(lengths)), lengths), k1=term.k1, b=term.b, having=having)
+
+
+def _places(columns: Columns, held: Held, path: str) -> NDArray[np.intp]:
+    """Return where each memory stands in the order of time; memories of two groups lie further apart than any reach."""
+    n = len(columns.timestamp_s)
+    group = np.zeros(n, dtype=np.intp)
+    if path:
+        labels, which = held.labels(path)
+        number = {name: i for i, name in enumerate(dict.fromkeys(labels))}
+        group = np.array([number[name] for name in labels], dtype=np.intp)[which]
+        alone = np.flatnonzero(np.array([not name for name in labels], dtype=bool)[which])
+        group[alone] = len(number) + np.arange(len(alone))
+    order = np.lexsort((columns.timestamp_s, group))
+    same = (np.diff(group[order]) == 0) & (np.diff(columns.timestamp_s[order]) == 0)
+    if same.any():
+        order = np.lexsort((held.ids(), columns.timestamp_s, group))
+    place = np.empty(n, dtype=np.intp)
+    gaps = np.cumsum(np.r_[0, np.diff(group[order]) != 0][:n])
+    place[order] = np.arange(n) + MAX_REACH * gaps
+    return place
+
+
+def _common_level(held: Held, query: Query, namespace: Namespace) -> NDArray[Any]:
     point = _coordinate(query, namespace, "same_cell")
     if namespace.frame is None:
         raise InvalidParameterError("policy", "same_cell", f"needs a frame, and namespace {namespace.name} has none")
     levels = namespace.levels
-    codes = coordinates.address(_points(records), namespace.frame, levels)
+    codes = coordinates.address(held.points(), namespace.frame, levels)
     code = coordinates.address(np.array(point), namespace.frame, levels)
     return np.asarray(coordinates.common_level(codes, code, namespace.dimension, levels))
 
@@ -178,7 +339,3 @@ def _coordinate(query: Query, namespace: Namespace, term: str) -> tuple[float, .
             f"must have dimension {namespace.dimension}, as namespace {namespace.name} has",
         )
     return query.coordinate
-
-
-def _points(records: Sequence[MemoryRecord]) -> NDArray[np.float64]:
-    return np.array([record.coordinate for record in records], dtype=np.float64)

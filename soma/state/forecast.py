@@ -11,7 +11,8 @@ from uuid import UUID
 import numpy as np
 
 from soma.errors import InvalidParameterError
-from soma.state.features import Columns, features
+from soma.math.policy_evaluate import BM25, MENTIONS
+from soma.state.features import Columns, Records, features
 from soma.state.instant import to_iso
 from soma.state.query import Query
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Fall", "Forecast", "best_scores", "forecast"]
 
 TOLERANCE_S: Final = 0.5
-OF_A_QUERY: Final = ("similarity", "lexical")
+OF_A_QUERY: Final = ("similarity", "lexical", "when")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +124,17 @@ def _scores(
     columns: Columns, memories: Sequence[StoredMemory], policy: Policy, namespace: Namespace, now_s: float
 ) -> NDArray[np.float64]:
     needed = policy.features
-    if "common_level" in needed or not policy.is_pointwise:
-        raise InvalidParameterError("policy", str(policy), "must be pointwise, and not ask where the query stands")
-    records = [memory.record for memory in memories]
-    known = features(needed - set(OF_A_QUERY), columns, records, Query(text="-"), namespace, now_s, None)
-    known |= {name: np.ones(len(records)) for name in OF_A_QUERY if name in needed}
-    return np.broadcast_to(policy.evaluate(known), len(records)).astype(np.float64)
+    if "common_level" in needed or any(name.startswith(BM25) for name in needed) or not policy.is_pointwise:
+        raise InvalidParameterError(
+            "policy",
+            str(policy),
+            "must be pointwise, and ask neither where the query stands nor which rare words it has",
+        )
+    best = {name for name in needed if name in OF_A_QUERY or name.startswith(MENTIONS)}
+    records = Records([memory.record for memory in memories])
+    known = features(needed - best, columns, records, Query(text="-"), namespace, now_s, None)
+    known |= {name: np.ones(len(memories)) for name in best}
+    return np.broadcast_to(policy.evaluate(known), len(memories)).astype(np.float64)
 
 
 def forecast(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -163,6 +163,9 @@ class MinimalSoma:
         namespace: str = "default",
         tags: Iterable[str] = (),
         memory_type: str | None = None,
+        since: Instant | None = None,
+        until: Instant | None = None,
+        where: Mapping[str, Any] | None = None,
         vectors: Callable[[Sequence[MemoryRecord]], Any] | None = None,
     ) -> Recall:
         """Return the ``k`` best memories under a policy, by evaluating it over all of them.
@@ -183,6 +186,11 @@ class MinimalSoma:
             Only memories that carry all of these.
         memory_type : str, optional
             Only ``"episodic"`` or only ``"semantic"`` memories.
+        since, until : float, aware datetime or str, optional
+            Only what happened at ``since`` or later, and before ``until``.
+        where : mapping, optional
+            Only memories whose payload has these values: from dotted paths to a value, a list of which any will do, or
+            a `soma.Between`. A list in a payload has a value if one of its items is that; None stands for none.
         vectors : callable, optional
             From a list of n records to their (n, d) vectors; by default their precomputed embeddings.
 
@@ -210,7 +218,7 @@ class MinimalSoma:
         if registration is None:
             raise NotFoundError("namespace", namespace, "register it first, with its dimension")
         now = to_seconds("now_s", now_s)
-        keep = Filter.of(tags=tags, memory_type=memory_type)
+        keep = Filter.of(tags=tags, memory_type=memory_type, since=since, until=until, where=where)
         memories = [memory for memory in self.live(namespace) if keep.admits(memory.record, now)]
         return rank(
             memories,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from soma.errors import InvalidParameterError
 from soma.math.domain import finite
 from soma.state.fields import MAX_DIMENSION, MAX_EMBEDDING, MemoryType
+from soma.state.instant import Instant, to_seconds
+from soma.state.paths import at_path, label
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from soma.state.record import MemoryRecord
 
-__all__ = ["Filter", "Query"]
+__all__ = ["AnyOf", "Between", "Filter", "Query"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,68 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Between:
+    """The values between two ends, both of them included: numbers among numbers, texts among texts.
+
+    Parameters
+    ----------
+    lower, upper : float or str, optional
+        The ends, of one kind; at least one.
+
+    Raises
+    ------
+    InvalidParameterError
+        For ends of two kinds, out of order, not finite, or none.
+
+    Examples
+    --------
+    >>> Between(3, 5).admits(5), Between(lower="2024-06").admits("2024-05-31"), Between(3).admits("4")
+    (True, False, False)
+    """
+
+    lower: float | str | None = None
+    upper: float | str | None = None
+
+    def __post_init__(self) -> None:
+        ends = [end for end in (self.lower, self.upper) if end is not None]
+        kinds = {_kind(end) for end in ends}
+        if len(kinds) != 1 or not kinds <= {"number", "text"}:
+            raise InvalidParameterError("between", (self.lower, self.upper), "must have ends, two numbers or two texts")
+        if kinds == {"number"}:
+            finite("between", ends)
+        if len(ends) == 2 and ends[0] > ends[1]:  # type: ignore[operator]
+            raise InvalidParameterError("between", (self.lower, self.upper), "must not begin above its end")
+
+    def admits(self, value: Any) -> bool:
+        """Whether a JSON value lies between the ends, or one of a list does."""
+        if isinstance(value, list | tuple):
+            return any(map(self.admits, value))
+        lower, upper = self.lower, self.upper
+        if _kind(value) != _kind(upper if lower is None else lower):
+            return False
+        return (lower is None or lower <= value) and (upper is None or value <= upper)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Some JSON values, by their labels: what an ordinary value or a list of them in a filter becomes.
+
+    Parameters
+    ----------
+    labels : frozenset of str
+        As `soma.state.paths.label` gives them; the empty one admits what is absent or null.
+    """
+
+    labels: frozenset[str]
+
+    def admits(self, value: Any) -> bool:
+        """Whether a JSON value is one of these, or is a list that has one of these."""
+        if label(value) in self.labels:
+            return True
+        return isinstance(value, list | tuple) and any(label(item) in self.labels for item in value)
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """Which memories may be recalled at all.
 
@@ -76,28 +141,75 @@ class Filter:
         All of them must be carried.
     memory_type : MemoryType, optional
         The only type admitted.
+    since_s, until_s : float, optional
+        From when on and before when it must have happened, POSIX seconds.
+    where : tuple of (str, Between or AnyOf)
+        What must stand at paths of the payload.
     """
 
     tags: frozenset[str] = frozenset()
     memory_type: MemoryType | None = None
+    since_s: float | None = None
+    until_s: float | None = None
+    where: tuple[tuple[str, Between | AnyOf], ...] = ()
 
     @classmethod
-    def of(cls, *, tags: Iterable[str] = (), memory_type: str | None = None) -> Filter:
-        """Return a filter from what a caller writes."""
+    def of(
+        cls,
+        *,
+        tags: Iterable[str] = (),
+        memory_type: str | None = None,
+        since: Instant | None = None,
+        until: Instant | None = None,
+        where: Mapping[str, Any] | None = None,
+    ) -> Filter:
+        """Return a filter from what a caller writes.
+
+        Raises
+        ------
+        InvalidParameterError
+            Naming the argument that is outside its domain.
+        """
         if isinstance(tags, str):
             raise InvalidParameterError("tags", tags, "must be a list of strings")
         try:
-            return cls(frozenset(tags), None if memory_type is None else MemoryType(memory_type))
+            kind = None if memory_type is None else MemoryType(memory_type)
         except ValueError:
             raise InvalidParameterError("memory_type", memory_type, 'must be "episodic" or "semantic"') from None
+        asked = {} if where is None else where
+        if not isinstance(asked, Mapping) or not all(isinstance(path, str) and path for path in asked):
+            raise InvalidParameterError("where", where, "must map paths of the payload to values")
+        return cls(
+            frozenset(tags),
+            kind,
+            None if since is None else to_seconds("since", since),
+            None if until is None else to_seconds("until", until),
+            tuple((path, _condition(value)) for path, value in sorted(asked.items(), key=itemgetter(0))),
+        )
 
     def admits(self, record: MemoryRecord, now_s: float) -> bool:
         """Whether a record may be recalled at ``now_s``: an expired one may not."""
         return (
             (record.expires_at is None or record.expires_at > now_s)
             and (self.memory_type is None or record.memory_type is self.memory_type)
+            and (self.since_s is None or record.timestamp >= self.since_s)
+            and (self.until_s is None or record.timestamp < self.until_s)
             and self.tags.issubset(record.tags)
+            and all(condition.admits(at_path(record.payload, path)) for path, condition in self.where)
         )
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "truth"
+    return "number" if isinstance(value, int | float) else "text" if isinstance(value, str) else "other"
+
+
+def _condition(value: Any) -> Between | AnyOf:
+    if isinstance(value, Between | AnyOf):
+        return value
+    values = value if isinstance(value, list | tuple | set | frozenset) else [value]
+    return AnyOf(frozenset(map(label, values)))
 
 
 def _point(parameter: str, value: ArrayLike | None, max_dimension: int) -> tuple[float, ...] | None:

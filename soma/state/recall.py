@@ -11,10 +11,12 @@ import numpy as np
 
 from soma.errors import InvalidParameterError
 from soma.math import similarity
+from soma.math.policy_evaluate import PLACE
 from soma.math.topk import top_k_reference
-from soma.state.features import Columns, features
+from soma.state.features import Columns, Held, Records, features
 from soma.state.instant import to_iso
 from soma.state.record import MemoryRecord
+from soma.state.times import NamedTime, named_times
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from soma.state.query import Query
     from soma.state.stored import StoredMemory
 
-__all__ = ["Hit", "Recall", "collect", "headline", "rank"]
+__all__ = ["Hit", "Recall", "collect", "headline", "rank", "ranked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Hit:
     record : MemoryRecord
         The memory.
     features : mapping of str to float
-        What the policy was evaluated on, but for the id, which is the record's.
+        What the policy was evaluated on, but for ids and places, which say something only among the candidates.
     """
 
     rank: int
@@ -67,6 +69,10 @@ class Recall:
         How many memories were ranked.
     explanations : tuple of Explanation
         Of a set-level policy, why each hit has its score, which its own features do not tell; else empty.
+    way : str
+        How the hits were found: ``"scan"`` over every memory, or by an index that says so. The answer is the same.
+    n_visited : int
+        How many memories were read for it.
     """
 
     query: Query
@@ -75,6 +81,13 @@ class Recall:
     hits: tuple[Hit, ...]
     n_candidates: int
     explanations: tuple[Explanation, ...] = ()
+    way: str = "scan"
+    n_visited: int = 0
+
+    @property
+    def times(self) -> tuple[NamedTime, ...]:
+        """The times that the words of the query name, as seen from ``now_s``: what the term ``when`` reads."""
+        return () if self.query.text is None else named_times(self.query.text, self.now_s)
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -103,6 +116,12 @@ class Recall:
             return self.explanations[rank]
         columns = {name: np.array([value]) for name, value in self.hits[rank].features.items()}
         return self.policy.explain(columns, 0)
+
+    @property
+    def search(self) -> str:
+        """How the hits were found, in words: by what, and how many memories were read."""
+        why = f", since {self.policy.why_not}" if self.way == "scan" and self.policy.why_not else ""
+        return f"found by {self.way}: {self.n_visited:,} of {self.n_candidates:,} memories read{why}"
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one flat dictionary a hit: rank, score, what identifies the memory, and every feature."""
@@ -185,29 +204,70 @@ def rank(
     InvalidParameterError
         For a query that cannot give what the policy needs, or a ``k`` below 1.
     """
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise InvalidParameterError("k", k, "must be an integer >= 1")
-    needed = policy.features
-    if not memories:
-        return Recall(query, policy, now_s, (), 0)
     records = [memory.record for memory in memories]
     similar = None
-    if "similarity" in needed and query.embedding is not None:
+    if "similarity" in policy.features and query.embedding is not None:
         rows = (vectors or precomputed(len(query.embedding)))(records)
         similar = similarity.cosine(similarity.unit_vectors(query.embedding), rows)
-    columns = features(needed, Columns.of(memories), records, query, namespace, now_s, similar)
-    scores = policy.evaluate(columns)
-    ids = np.array([record.id.bytes for record in records], dtype="S16")
-    best = top_k_reference(np.broadcast_to(scores, len(records)), ids, k)
+
+    def found(best: NDArray[np.int64]) -> list[MemoryRecord]:
+        return [records[row] for row in best]
+
+    return ranked(Records(records), Columns.of(memories), found, query, policy, namespace, now_s, k, similar)
+
+
+def ranked(
+    held: Held,
+    columns: Columns,
+    records: Callable[[NDArray[np.int64]], Sequence[MemoryRecord]],
+    query: Query,
+    policy: Policy,
+    namespace: Namespace,
+    now_s: float,
+    k: int,
+    similar: NDArray[np.float64] | None,
+) -> Recall:
+    """Return the ``k`` best of n memories, however they are held: `rank` without the reading of records.
+
+    Parameters
+    ----------
+    held : Held
+        Ids, words and fields of the n memories.
+    columns : Columns
+        Their numbers.
+    records : callable
+        From the rows of hits to their records.
+    query, policy, namespace, now_s, k
+        As of `rank`.
+    similar : ndarray of float64, shape (n,), or None
+        The cosine to the query's embedding, if it has one.
+
+    Raises
+    ------
+    InvalidParameterError
+        As of `rank`.
+    """
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise InvalidParameterError("k", k, "must be an integer >= 1")
+    n = len(columns.timestamp_s)
+    if not n:
+        return Recall(query, policy, now_s, (), 0)
+    known = features(policy.features, columns, held, query, namespace, now_s, similar)
+    evaluated = policy.evaluated(known)
+    best = top_k_reference(np.broadcast_to(evaluated.scores, n), held.ids(), k)
     return collect(
         query,
         policy,
         now_s,
-        [records[row] for row in best.rows],
+        records(best.rows),
         best.scores,
-        {name: np.asarray(values)[best.rows] for name, values in columns.items() if name != "id"},
-        len(records),
-        () if policy.is_pointwise else policy.explain_rows(columns, best.rows.tolist()),
+        {
+            name: np.asarray(values)[best.rows]
+            for name, values in known.items()
+            if name != "id" and not name.startswith(PLACE)
+        },
+        n,
+        () if policy.is_pointwise else evaluated.explain(best.rows.tolist()),
     )
 
 
@@ -220,6 +280,9 @@ def collect(
     columns: Mapping[str, NDArray[Any]],
     n_candidates: int,
     explanations: tuple[Explanation, ...] = (),
+    *,
+    way: str = "scan",
+    n_visited: int | None = None,
 ) -> Recall:
     """Return the answer made of memories that are ranked already.
 
@@ -237,12 +300,17 @@ def collect(
         How many memories were ranked.
     explanations : tuple of Explanation
         Of a set-level policy, one a hit.
+    way : str
+        How they were found.
+    n_visited : int, optional
+        How many memories were read; all by default.
     """
     hits = tuple(
         Hit(i, float(scores[i]), record, {name: values[i].item() for name, values in columns.items()})
         for i, record in enumerate(records)
     )
-    return Recall(query, policy, now_s, hits, n_candidates, explanations)
+    visited = n_candidates if n_visited is None else n_visited
+    return Recall(query, policy, now_s, hits, n_candidates, explanations, way, visited)
 
 
 def precomputed(dimension: int) -> Callable[[Sequence[MemoryRecord]], NDArray[np.float32]]:

@@ -32,7 +32,7 @@ NUMBERS: Final = np.dtype(
         ("is_live", np.bool_),
     ]
 )
-KNOWN: Final = frozenset({"tags", "memory_type"})
+KNOWN: Final = frozenset({"tags", "memory_type", "since_s", "until_s"})
 """What of a `Filter` the columns can tell."""
 
 
@@ -122,6 +122,10 @@ class IndexColumns:
         live = numbers["is_live"] & (numbers["expires_at_s"] > now_s)
         if keep.memory_type is not None:
             live &= numbers["memory_type"] == MEMORY_TYPES.index(keep.memory_type)
+        if keep.since_s is not None:
+            live &= numbers["timestamp_s"] >= keep.since_s
+        if keep.until_s is not None:
+            live &= numbers["timestamp_s"] < keep.until_s
         if keep.tags:
             tagged = np.zeros(len(numbers), dtype=bool)
             tagged[list(set.intersection(*(self._rows_of_tag.get(tag, set()) for tag in keep.tags)))] = True

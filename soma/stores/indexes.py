@@ -1,25 +1,24 @@
-"""Where the settings want the vectors of a namespace: in the process's memory, or in a Qdrant."""
+"""The Qdrant that the settings name, for the vectors of a namespace; and in words where they want them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from soma.errors import ConfigurationError
 from soma.settings import masked
 from soma.stores.qdrant_edge import EdgeEngine
 from soma.stores.qdrant_engine import Place
 from soma.stores.qdrant_server import ServerEngine
-from soma.stores.vectors_memory import ExactIndex
 from soma.stores.vectors_qdrant import QdrantIndex
 
 if TYPE_CHECKING:
     from soma.settings import Settings
-    from soma.stores.protocols import VectorIndex
     from soma.stores.qdrant_engine import QdrantEngine
 
-__all__ = ["vector_index", "where_vectors_live"]
+__all__ = ["qdrant_index", "where_vectors_live"]
 
 
-def vector_index(settings: Settings, place: Place, *, embedder: str, is_new: bool = False) -> VectorIndex:
+def qdrant_index(settings: Settings, place: Place, *, embedder: str, is_new: bool = False) -> QdrantIndex:
     """Return the index that the settings ask for, never another.
 
     Parameters
@@ -36,7 +35,7 @@ def vector_index(settings: Settings, place: Place, *, embedder: str, is_new: boo
     Raises
     ------
     ConfigurationError
-        For a package that is missing, a server that refuses, or vectors by another model.
+        For a package that is missing, a server that refuses, vectors by another model, or no Qdrant at all.
     StoreError
         If what is asked for cannot be reached.
     """
@@ -49,7 +48,7 @@ def vector_index(settings: Settings, place: Place, *, embedder: str, is_new: boo
             settings.qdrant_url, settings.qdrant_api_key, place, remedy=remedy, is_new=is_new
         )
     else:
-        return ExactIndex(place.dimension)
+        raise ConfigurationError("no Qdrant is named", "set SOMA_QDRANT_PATH or SOMA_QDRANT_URL")
     try:
         return QdrantIndex(engine, remedy=remedy)
     except BaseException:
@@ -63,4 +62,4 @@ def where_vectors_live(settings: Settings) -> str:
         return f"the Qdrant engine in {settings.qdrant_path}"
     if settings.qdrant_url is not None:
         return f"Qdrant at {masked(settings.qdrant_url)}"
-    return "the exact index, in memory"
+    return "the exact index"

@@ -130,6 +130,8 @@ class Found(NamedTuple):
         How many memories counted.
     n_visited : int
         How many of them were read.
+    way : str
+        How they were found: ``"index"``, ``"index (fast)"`` by compiled kernels, ``"index (Qdrant)"``.
     """
 
     ids: list[UUID]
@@ -137,6 +139,7 @@ class Found(NamedTuple):
     columns: dict[str, NDArray[Any]]
     n_candidates: int
     n_visited: int
+    way: str = "index"
 
 
 class VectorIndex(Protocol):

@@ -12,7 +12,7 @@ import numpy as np
 from soma.errors import StoreError
 from soma.math import similarity
 from soma.math.topk import cosine_error, top_k_reference
-from soma.state.features import features
+from soma.state.features import Records, features
 from soma.state.query import Filter, Query
 from soma.stores.index_columns import IndexColumns
 from soma.stores.protocols import Found
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["QdrantIndex"]
 
+NOTHING: Final = Records(())
+WAY: Final = "index (Qdrant)"
 FEWEST: Final = 64
 GROWTH: Final = 8
 
@@ -216,7 +218,7 @@ class _Search:
 
     def narrow(self, keep: Filter) -> None:
         """Score all that can be among the best: of ever more of the nearest, until no other can."""
-        limit = max(FEWEST, 4 * self.k)
+        limit = max(FEWEST, min(4 * self.k, len(self.rows)))
         while len(self.rows):
             low, high, is_all = self._enclosed(limit, keep)
             upper = self._upper(low, high)
@@ -245,6 +247,7 @@ class _Search:
             self._features(best, self.similar[best]),
             len(self.rows),
             len(scored),
+            WAY,
         )
 
     def _enclosed(self, limit: int, keep: Filter) -> tuple[NDArray[np.float64], NDArray[np.float64], bool]:
@@ -287,4 +290,4 @@ class _Search:
 
     def _features(self, places: NDArray[np.int64], similar: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
         columns = self.columns.at(self.rows[places])
-        return features(self.policy.features, columns, (), self.query, self.namespace, self.now_s, similar)
+        return features(self.policy.features, columns, NOTHING, self.query, self.namespace, self.now_s, similar)

@@ -28,6 +28,9 @@ _RANGES: Final = {
     "trace": (0.0, 1e3),
     "lexical": (0.0, 1.0),
     "graph": (-5.0, 5.0),
+    "when": (0.0, 1.0),
+    "n_words": (0.0, 1e3),
+    "asks": (0.0, 1.0),
 }
 
 
@@ -57,7 +60,9 @@ def policies(features: Iterable[str] | None = None, *, max_leaves: int = 8) -> s
     max_leaves : int
         How many leaves at most.
     """
-    allowed = {*_RANGES, "common_level", "memory_type"} if features is None else set(features)
+    allowed = (
+        {*_RANGES, "bm25", "common_level", "memory_type", "mentions.by.name"} if features is None else set(features)
+    )
     leaves: list[st.SearchStrategy[p.Policy]] = [st.builds(p.constant, _numbers())]
     terms = [p.Term(name) for name in _RANGES if name in allowed]
     if terms:
@@ -67,6 +72,10 @@ def policies(features: Iterable[str] | None = None, *, max_leaves: int = 8) -> s
         leaves.append(st.builds(p.decay, curves(), of=st.sampled_from(ages)))
     if "common_level" in allowed:
         leaves.append(st.builds(p.same_cell, st.integers(0, 10)))
+    if "bm25" in allowed:
+        leaves.append(st.sampled_from([p.bm25(), p.bm25(k1=1.2, ratio=0.5, reach=2, group='a "b", c=(1)')]))
+    if "mentions.by.name" in allowed:
+        leaves.append(st.just(p.mentions("by.name")))
     if "memory_type" in allowed:
         leaves.append(st.builds(p.memory_type, st.sampled_from(p.MEMORY_TYPES)))
     return st.recursive(st.one_of(leaves), _combined, max_leaves=max_leaves)
@@ -99,6 +108,8 @@ def set_nodes(x: st.SearchStrategy[p.Policy]) -> st.SearchStrategy[p.Policy]:
         st.builds(p.rank, x),
         st.builds(lambda x, k: p.rrf(x, k=k), x, st.sampled_from([0.0, 60.0]) | st.floats(0.0, 1e3)),
         st.builds(p.context, x, scales, st.none() | groups),
+        st.builds(p.neighbours, x, st.none() | groups, ratio=st.floats(0.01, 1.0), reach=st.integers(1, 9)),
+        st.builds(p.previous, x, st.none() | groups),
         st.builds(p.top_mean, x, groups, st.integers(1, 4)),
     )
 
@@ -109,7 +120,7 @@ def values(feature: str) -> st.SearchStrategy[Any]:
     Parameters
     ----------
     feature : str
-        Its name, as ``policy.features`` has it; not ``id``, whose values must differ.
+        Its name, as ``policy.features`` has it; not ``id`` or ``place.``, whose values must differ.
     """
     if feature == "memory_type":
         return st.sampled_from(p.MEMORY_TYPES)
@@ -117,6 +128,10 @@ def values(feature: str) -> st.SearchStrategy[Any]:
         return st.integers(0, 10)
     if feature.startswith("payload."):
         return st.sampled_from(["", "a", "b"])
+    if feature.startswith("bm25"):
+        return st.floats(0.0, 30.0)
+    if feature.startswith("mentions."):
+        return st.sampled_from([0.0, 0.5, 1.0])
     return st.floats(*_RANGES[feature])
 
 
@@ -138,7 +153,7 @@ def columns(
     n = draw(st.integers(min_rows, max_rows))
     table: dict[str, NDArray[Any]] = {}
     for name in sorted(features):
-        if name == "id":
+        if name == "id" or name.startswith("place."):
             table[name] = np.array(draw(st.permutations(range(n))), dtype=np.int64)
             continue
         drawn = draw(st.lists(values(name), min_size=n, max_size=n))
