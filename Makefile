@@ -5,6 +5,8 @@ VENV ?= .venv
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
   $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 HYPOTHESIS_PROFILE ?= ci
+# Not in the lock, for only `make mutants` needs it; another version makes other mutants.
+MUTMUT := 3.8.1
 # Processes that share the test files; production's servers are started in one of them.
 JOBS ?= 2
 
@@ -37,7 +39,7 @@ export MPLCONFIGDIR := $(abspath $(VENV))/matplotlib
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types contracts tests notebooks lock bench chaos wheel clean
+.PHONY: help demo test lint types contracts tests notebooks lock bench chaos mutants wheel clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -73,6 +75,12 @@ bench: $(STAMP)  ## measure the ratios of the performance report (minutes)
 
 chaos: $(STAMP)  ## kill workers and servers while 100,000 events are taken (minutes); SEED=7 KILLS=200
 	$(BIN)/python -m property_tests.export.chaos --events 100000 --kills $(or $(KILLS),200) --seed $(or $(SEED),7)
+
+mutants: $(STAMP)  ## change soma.math at random, and list what no test notices (an hour); SAMPLE=30 SEED=7
+	@$(BIN)/python -c 'import mutmut' 2>/dev/null || \
+	  { if [ -x $(UV) ]; then $(UV) pip install --quiet --python $(BIN)/python mutmut==$(MUTMUT); \
+	    else $(BIN)/python -m pip install --quiet mutmut==$(MUTMUT); fi; }
+	$(BIN)/python -m property_tests.mutation --sample $(or $(SAMPLE),30) --seed $(or $(SEED),7)
 
 wheel: $(STAMP)  ## build dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation

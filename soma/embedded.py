@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import numpy as np
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from soma.stores.protocols import Found, Storage, VectorIndex
 
 __all__ = ["EmbeddedStore", "take"]
+
+MOST_HITS: Final = 10_000
+"""Most records that are kept at hand because they were hits."""
 
 
 class EmbeddedStore:
@@ -78,10 +81,11 @@ class EmbeddedStore:
         self._made: dict[bytes, NDArray[np.float32]] = {}
         self._candidates: Candidates | None = None
         log, self._position = index.followed()  # before the snapshot: others may go on after it
+        self._hits: dict[UUID, MemoryRecord] = {}
         with storage.reading():
             self.registration = storage.records.namespaces().get(self.namespace, registration)
             if self._position and log == self._mark(self._position):
-                index.resume(storage.records.index_rows(self.namespace))
+                index.resume(lambda: storage.records.index_rows(self.namespace))
             else:
                 self._fill()
             self._catch_up()
@@ -286,12 +290,12 @@ class EmbeddedStore:
     def _catch_up(self) -> None:
         """Bring the index to the head of the log, whoever wrote it."""
         try:
-            self._follow()
+            self._put_in()
         except DamagedIndexError:
             with self.storage.reading():
                 self._fill()
 
-    def _follow(self) -> None:
+    def _put_in(self) -> None:
         with self.storage.reading():
             head = self.storage.log.head()
             if head == self._position:
@@ -305,13 +309,21 @@ class EmbeddedStore:
             self.index.remove(gone, head)
             self.index.upsert(rows, [vectors[row.vector_key] for row in rows], head)
             self.index.follow(self._mark(head), head)
+            for id in ids:
+                self._hits.pop(id, None)
             if self._candidates is not None:
                 self._candidates.drop(gone)
                 self._candidates.put(live, np.array([vectors[row.vector_key] for row in rows], dtype=np.float32))
             self._position = head
 
     def _live_records(self, ids: Sequence[UUID]) -> list[MemoryRecord]:
-        return [memory.record for memory in self.live(ids)]
+        """Return the records of live memories: those that were hits lately are at hand."""
+        missing = [id for id in ids if id not in self._hits]
+        if len(self._hits) + len(missing) > MOST_HITS:
+            self._hits.clear()
+            missing = list(ids)
+        self._hits |= {memory.record.id: memory.record for memory in self.live(missing)}
+        return [self._hits[id] for id in ids]
 
     def live(self, ids: Sequence[UUID]) -> list[StoredMemory]:
         """Return live memories by id, in their order, or raise `NotFoundError`."""

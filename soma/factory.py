@@ -22,13 +22,12 @@ from soma.memory import Memory
 from soma.reembedding import Reembedded, reembed_storage
 from soma.settings import MemoryMode, Settings, as_mode
 from soma.state.namespace import Namespace, Projector
-from soma.stores.indexes import qdrant_index
+from soma.stores.indexes import vector_index
 from soma.stores.qdrant_engine import Place
 from soma.stores.redis_storage import RedisStorage
 from soma.stores.relayed import RelayedStorage, relay_at_hand
 from soma.stores.segment_files import SegmentFiles
 from soma.stores.sqlite import SqliteStorage
-from soma.stores.vectors_memory import ExactIndex
 
 if TYPE_CHECKING:
     from soma.stores.protocols import Storage, VectorIndex
@@ -335,10 +334,8 @@ def reembed(
 def _index(
     settings: Settings, storage: Storage, namespace: str, embedder: Embedder, name: str, *, is_new: bool = False
 ) -> VectorIndex:
-    if not settings.has_qdrant:
-        return _exact(storage, namespace, embedder)
     place = Place(storage.identity, namespace, embedder.revision, embedder.dimension)
-    return qdrant_index(settings, place, embedder=name, is_new=is_new)
+    return vector_index(settings, place, embedder=name, is_new=is_new, files=_files(storage, namespace, embedder))
 
 
 def _memory(
@@ -375,21 +372,19 @@ def _memory(
         raise
 
 
-def _exact(storage: Storage, namespace: str, embedder: Embedder) -> ExactIndex:
-    """Return the index of a namespace; that of a store in a folder is kept beside it."""
-    if isinstance(storage, RelayedStorage):
-        storage = storage.origin
-    if not isinstance(storage, SqliteStorage) or storage.directory is None:
-        return ExactIndex(embedder.dimension)
+def _files(storage: Storage, namespace: str, embedder: Embedder) -> SegmentFiles | None:
+    """Return where the exact index of a namespace is kept: beside a store that is in a folder."""
+    plain = storage.origin if isinstance(storage, RelayedStorage) else storage
+    if not isinstance(plain, SqliteStorage) or plain.directory is None:
+        return None
 
     def witness(position: int) -> str:
-        at, event = next(storage.log.read(position - 1), (0, None))
+        at, event = next(plain.log.read(position - 1), (0, None))
         return f"{at} {event.event_id}" if event is not None else ""
 
     about = {"namespace": namespace, "revision": embedder.revision}
-    folder = storage.directory / "index" / f"of {namespace}"
-    files = SegmentFiles(folder, about, witness, is_read_only=storage.is_read_only)
-    return ExactIndex(embedder.dimension, files=files)
+    folder = plain.directory / "index" / f"of {namespace}"
+    return SegmentFiles(folder, about, witness, is_read_only=storage.is_read_only)
 
 
 def _embedder(storage: Storage, asked: Embedder | str | None) -> tuple[Embedder, str]:

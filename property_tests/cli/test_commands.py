@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import soma
 from soma import policy as p
 from soma.cli import COMMANDS
+from soma.cli.demo import dimension_of
+from soma.embedding import FunctionEmbedder
 
 MISSING = "00000000-0000-4000-8000-000000000000"
 
@@ -156,6 +159,16 @@ def test_the_demo_says_in_how_many_dimensions_enough_texts_vary(tmp_path: Path) 
     shape = json.loads((tmp_path / "out" / "manifest.json").read_text())["dimension"]
     assert 1.0 < shape["value"] < 40.0
     assert shape["n_points"] == 24
+
+
+def test_the_demo_says_nothing_of_texts_that_share_nothing(tmp_path: Path) -> None:
+    drawn = np.random.default_rng(0).standard_normal((24, 24))
+    for vectors, is_told in ((np.eye(24), False), (np.linalg.qr(drawn)[0], False), (drawn, True)):
+        made = FunctionEmbedder(lambda texts, v=vectors: v[[int(t) for t in texts]], 24, f"drawn-{vectors[0]}")  # type: ignore[misc]
+        with soma.open(tmp_path / f"{vectors[0, 0]}", embedder=made) as memory:
+            for n in range(24):
+                memory.remember(str(n))
+            assert (dimension_of(memory) is not None) == is_told
 
 
 def test_the_doctor_says_what_is_there_and_prints_no_secret(tmp_path: Path) -> None:

@@ -84,6 +84,18 @@ def test_a_prefix_is_the_code_of_the_coarser_cell(grid: tuple, curve: str, data:
 
 
 @given(grids(), curves)
+def test_codes_have_the_shape_of_their_cells(grid: tuple, curve: str) -> None:  # type: ignore[type-arg]
+    cells, d, levels = grid
+    encode, decode = CURVES[curve]
+    codes = encode(cells, levels)
+    for shape in ((), (1, len(cells)), (len(cells), 1), (1, 1, len(cells), 1)):
+        some = cells[0] if shape == () else cells.reshape(*shape, d)
+        found = encode(some, levels)
+        assert np.array_equal(found, codes[0] if shape == () else codes.reshape(shape))
+        assert np.array_equal(decode(found, d, levels), some)
+
+
+@given(grids(), curves)
 def test_the_parent_is_the_ancestor_one_level_up_and_has_the_cell_for_a_child(grid: tuple, curve: str) -> None:  # type: ignore[type-arg]
     cells, d, levels = grid
     assume(levels > 0)

@@ -358,6 +358,21 @@ def test_a_result_is_json() -> None:
     assert described["standard_errors"] == {"share": None}
     assert described["converged"] is True
     assert described["n"] == 4
+    assert described["message"] == found.message != ""
+    assert list(described) == [
+        "model",
+        "params",
+        "standard_errors",
+        "log_likelihood",
+        "aic",
+        "aicc",
+        "bic",
+        "n",
+        "ssd",
+        "r2_uncentred",
+        "converged",
+        "message",
+    ]
     perfect = fit_savings(lambda _: [0.5, 0.5], [0.5, 0.5], [SHARE])  # no error, and so no end of likelihood
     described = json.loads(json.dumps(perfect.to_dict(), allow_nan=False))
     assert (described["ssd"], described["aic"], described["log_likelihood"]) == (0.0, None, None)

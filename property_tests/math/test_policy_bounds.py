@@ -101,9 +101,20 @@ def test_bounds_of_the_default_are_attained_at_the_corners(data: st.DataObject) 
 
 
 def test_no_bound_is_known_where_a_divisor_may_be_zero() -> None:
-    low, high = (1 / p.similarity()).bounds({"similarity": [-1.0, 0.0, 0.5]}, {"similarity": [1.0, 1.0, 1.0]})
-    assert low.tolist() == [-math.inf, -math.inf, 1.0]
-    assert high.tolist() == [math.inf, math.inf, 2.0]
+    low, high = (1 / p.similarity()).bounds(
+        {"similarity": [-1.0, 0.0, 0.5, -1.0]}, {"similarity": [1.0, 1.0, 1.0, 0.0]}
+    )
+    assert low.tolist() == [-math.inf, -math.inf, 1.0, -math.inf]
+    assert high.tolist() == [math.inf, math.inf, 2.0, math.inf]
+
+
+def test_a_base_that_begins_at_zero_has_a_power_with_bounds() -> None:
+    low, high = (p.similarity() ** p.importance()).bounds(
+        {"similarity": [0.0, 0.0, -0.5], "importance": [0.5, 0.0, 0.5]},
+        {"similarity": [0.25, 1.0, 0.25], "importance": [1.0, 1.0, 1.0]},
+    )
+    assert low.tolist() == pytest.approx([0.0, 0.0, -math.inf])
+    assert high.tolist() == pytest.approx([0.5, 1.0, math.inf])
 
 
 def test_a_block_of_mixed_types_may_or_may_not_hold_a_type() -> None:

@@ -75,6 +75,7 @@ def test_latex_reads_as_written() -> None:
         r"\frac{1 - \left(\mathrm{similarity} - \mathrm{importance}\right)}{\mathrm{age}} \cdot "
         r"{\exp\left(-\mathrm{lexical}\right)}^{2}"
     )
+    assert p.similarity().max(p.lexical()).latex() == r"\max\left(\mathrm{similarity}, \mathrm{lexical}\right)"
     assert (1e-7 * p.trace()).latex() == r"1 \cdot 10^{-7} \cdot \mathrm{trace}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ from soma.math.quantised import code_vectors
 from soma.math.similarity import cosine, unit_vectors
 from soma.math.topk import TopK, top_k_reference
 from soma.math.weighted import Segment, weighted_top_k
+from soma.math.weighted_batch import weighted_top_k_batch
 from soma.math.weights import SMALLEST, TINY, Factors, Weights
 
 Floats = NDArray[np.float64]
@@ -144,6 +146,29 @@ def test_every_answer_is_that_of_the_reference_to_the_bit(case: Case, is_compile
     assert_same(case.search(is_compiled), case.reference())
 
 
+@given(cases(), st.integers(0, 4), st.booleans())
+def test_a_batch_answers_as_its_queries_alone(case: Case, n_queries: int, has_codes: bool) -> None:
+    rng = np.random.default_rng(n_queries)
+    asked = [replace(case, query=unit_vectors(rng.normal(size=len(case.query)))) for _ in range(n_queries)]
+    found = weighted_top_k_batch(
+        np.array([one.query for one in asked], dtype=np.float32).reshape(n_queries, len(case.query)),
+        case.segments(has_codes), case.ids, k=case.k, scores=[one.score for one in asked],
+        floor=case.floor, top=case.top, block_rows=case.block_rows,
+    )  # fmt: skip
+    for one, best in zip(asked, found, strict=True):
+        assert_same(best, one.reference())
+
+
+@given(cases(), st.integers(2, 3))
+def test_several_hands_answer_as_one(case: Case, n_hands: int) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        found = weighted_top_k(
+            case.query, case.segments(True), case.ids, k=case.k, score=case.score, floor=case.floor, top=case.top,
+            block_rows=case.block_rows, n_hands=n_hands, each=pool.map,
+        )  # fmt: skip
+    assert_same(found, case.reference())
+
+
 @given(cases(), st.booleans())
 def test_the_weight_of_every_row_lies_within_its_bounds(case: Case, has_future: bool) -> None:
     near = replace(case, vectors=np.tile(case.query, (len(case.ids), 1)), floor=1.0, top=1.0)  # the score is the weight
@@ -181,6 +206,17 @@ def test_many_blocks_and_many_equal_rows_change_no_answer(seed: int, k: int, sha
     assert_same(case.search(is_compiled), case.reference())
 
 
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 10, 700]))
+def test_a_large_batch_answers_as_its_queries_alone(seed: int, k: int) -> None:
+    case = large_case(seed, k, 0.9)
+    asked = [replace(case, query=case.vectors[i]) for i in range(5)]
+    found = weighted_top_k_batch(
+        case.vectors[:5], case.segments(True), case.ids, k=k, scores=[one.score for one in asked], block_rows=64
+    )
+    for one, best in zip(asked, found, strict=True):
+        assert_same(best, one.reference())
+
+
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_rows_that_are_too_light_are_not_read(seed: int, is_compiled: bool) -> None:
     case = replace(large_case(seed, 5, 1.0), has_power=False)
@@ -201,3 +237,15 @@ def test_weights_alone_are_their_own_bounds() -> None:
     weights = Weights.of(np.array([0.5, 0.25, 1e-50]), 2)
     assert weights.factor.tolist() == [0.5, 0.25, TINY]
     assert not weights.is_even.any()
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_weights_below_what_a_float32_holds_are_told_apart(seed: int, is_compiled: bool) -> None:
+    rng = np.random.default_rng(seed)
+    n = 40
+    importance = 10.0 ** rng.uniform(-300, -36, n)
+    case = Case(
+        unit_vectors(np.ones(4)), unit_vectors(np.ones((n, 4)) + 0.1 * rng.normal(size=(n, 4))), rng.permutation(n),
+        importance, np.zeros(n), np.zeros(n), np.ones(n, dtype=bool), {}, False, 0.0, 0.0, 1.0, (), 8, 3,
+    )  # fmt: skip
+    assert_same(case.search(is_compiled), case.reference())

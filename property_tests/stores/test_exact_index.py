@@ -126,6 +126,9 @@ def test_every_answer_equals_the_definition_of_recall(
     query = Query(embedding=tuple(float(x) for x in rng.integers(-3, 4, DIMENSION)))
     found = index.search(query, policy, LAB, NOW_S, k, keep)
     assert_same(found, wanted_of(memories, query, policy, k, keep, NOW_S))
+    others = [Query(embedding=tuple(float(x) for x in rng.integers(-3, 4, DIMENSION))) for _ in range(3)]
+    for other, also in zip(others, index.search_batch(others, policy, LAB, NOW_S, k, keep), strict=True):
+        assert_same(also, wanted_of(memories, other, policy, k, keep, NOW_S))
     assert found.way == ("index (fast)" if is_compiled else "index")
     assert len(index) == len(memories)
 

@@ -334,6 +334,11 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
         expected = self.model.live("lab")
         assert [memory.record for memory in expected] == list(self.memory)
         assert len(self.memory) == len(self.reader) == len(expected)
+        records = [memory.record for memory in expected]
+        assert self.memory.records(str(record.id) for record in reversed(records)) == records[::-1]
+        assert np.array_equal(
+            self.reader.vectors(records), record_vectors(EMBEDDER, records).reshape(-1, EMBEDDER.dimension)
+        )
         for memory in expected:
             for held in (self.memory.retrieve(memory.record.id), self.reader.retrieve(memory.record.id)):
                 assert held == memory

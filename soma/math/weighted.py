@@ -5,9 +5,10 @@ Laws of everything here: ``property_tests/math/test_weighted.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -59,6 +60,8 @@ def weighted_top_k(
     floor: float = 0.0,
     top: float = 1.0,
     block_rows: int = BLOCK_ROWS,
+    n_hands: int = 1,
+    each: Callable[..., Iterable[Any]] = map,
 ) -> TopK:
     r"""Return the k best rows, bit-equal to `soma.math.topk.top_k_reference` over the live rows of all segments.
 
@@ -85,6 +88,10 @@ def weighted_top_k(
         The similarity counts as held between them, 0 <= floor <= top.
     block_rows : int
         Rows in a block, >= 1.
+    n_hands : int
+        Among how many the segments with codes are dealt; each visits its share without regard to the others.
+    each : callable
+        As `map`, which lets one hand work after the other; that of an executor of threads lets them work at once.
 
     Returns
     -------
@@ -109,7 +116,14 @@ def weighted_top_k(
     compiled = [i for i in order if segments[i].codes is not None and len(segments[i].live)]
     n_visited = 0
     if compiled:
-        n_visited += _visit_compiled(code_query(query), segments, compiled, starts, best, floor, top, block_rows)
+        hands = [compiled[i::n_hands] for i in range(min(n_hands, len(compiled)))]
+        visit_share = partial(_visit_compiled, code_query(query), segments, starts, k, floor, top, block_rows)
+        shares = list(each(visit_share, hands))
+        rows, upper = (np.concatenate([share[i] for share in shares]) for i in (0, 1))
+        lows = np.concatenate([share[2] for share in shares])
+        n_visited += sum(share[3] for share in shares)
+        may_enter = upper >= (np.partition(lows, -k)[-k] if len(lows) >= k else -1.0)
+        best.add_those_that_may(rows[may_enter], upper[may_enter])
     for i in order:
         if segments[i].codes is None:
             n_visited += _visit(query, segments[i], int(starts[i]), best, floor, top, block_rows)
@@ -119,42 +133,31 @@ def weighted_top_k(
 def _visit_compiled(
     query: QueryCode,
     segments: Sequence[Segment],
-    order: Sequence[int],
-    starts: NDArray[np.int64],
-    best: Best,
+    starts: Rows,
+    k: int,
     floor: float,
     top: float,
     block_rows: int,
-) -> int:
+    share: Sequence[int],
+) -> tuple[Rows, FloatArray, FloatArray, int]:
+    """Return rows of some segments that may be among the best, their bounds, the k greatest lower ones, rows read."""
     from soma.math.topk_numba import visit  # noqa: PLC0415 - the compiler is loaded on first use
 
-    lows = np.full(min(best.k, int(starts[-1])), -1.0)
+    lows = np.full(max(1, min(k, int(starts[-1]))), -1.0)
     found: list[Rows] = []
     uppers: list[FloatArray] = []
     n_visited = 0
-    for i in order:
+    for i in share:
         segment = segments[i]
         if segment.codes is None or segment.weights.most.max(initial=-1.0) < lows[0]:
             continue
         blocks = np.argsort(-segment.weights.most, kind="stable")
-        rows, upper, n = visit(
-            query,
-            segment.codes,
-            segment.weights,
-            segment.live,
-            blocks,
-            lows,
-            floor=floor,
-            top=top,
-            block_rows=block_rows,
-        )
+        at = segment.weights, segment.live, blocks, lows
+        rows, upper, n = visit(query, segment.codes, *at, floor=floor, top=top, block_rows=block_rows)
         found.append(rows + starts[i])
         uppers.append(upper)
         n_visited += n
-    upper = np.concatenate(uppers)
-    may_enter = upper >= lows[0]
-    best.add_those_that_may(np.concatenate(found)[may_enter], upper[may_enter])
-    return n_visited
+    return np.concatenate(found), np.concatenate(uppers), lows, n_visited
 
 
 def _visit(

@@ -72,6 +72,13 @@ class Weights:
         factor = np.where(self.is_even[block], 1.0, self.factor[rows])
         return similarity * (factor * self.above[block]) + SMALLEST
 
+    def row_lower(self, rows: Rows, block_rows: int, similarity: FloatArray) -> FloatArray:
+        """Return bounds of scores of rows whose similarity, held between floor and top, is at least as given."""
+        block = rows // block_rows
+        factor = self.factor[rows].astype(np.float64)
+        factor = np.where(factor > TINY, factor * (1.0 - 2.0**-22), 0.0)
+        return similarity * (np.where(self.is_even[block], 1.0, factor) * self.below[block]) - SMALLEST
+
 
 @dataclass(frozen=True, slots=True)
 class Factors:

@@ -1,24 +1,28 @@
-"""The Qdrant that the settings name, for the vectors of a namespace; and in words where they want them."""
+"""Where the settings want the vectors of a namespace: in the exact index, or in a Qdrant."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from soma.errors import ConfigurationError
 from soma.settings import masked
 from soma.stores.qdrant_edge import EdgeEngine
 from soma.stores.qdrant_engine import Place
 from soma.stores.qdrant_server import ServerEngine
+from soma.stores.vectors_memory import ExactIndex
 from soma.stores.vectors_qdrant import QdrantIndex
 
 if TYPE_CHECKING:
     from soma.settings import Settings
+    from soma.stores.protocols import VectorIndex
     from soma.stores.qdrant_engine import QdrantEngine
+    from soma.stores.segment_files import SegmentFiles
 
-__all__ = ["qdrant_index", "where_vectors_live"]
+__all__ = ["vector_index", "where_vectors_live"]
 
 
-def qdrant_index(settings: Settings, place: Place, *, embedder: str, is_new: bool = False) -> QdrantIndex:
+def vector_index(
+    settings: Settings, place: Place, *, embedder: str, is_new: bool = False, files: SegmentFiles | None = None
+) -> VectorIndex:
     """Return the index that the settings ask for, never another.
 
     Parameters
@@ -31,11 +35,13 @@ def qdrant_index(settings: Settings, place: Place, *, embedder: str, is_new: boo
         What the embedder is known by, for the hint of an error.
     is_new : bool
         Begin beside the vectors of another model, which is an error otherwise.
+    files : SegmentFiles, optional
+        Where the exact index is kept, if it is asked for; else it lives as long as the process.
 
     Raises
     ------
     ConfigurationError
-        For a package that is missing, a server that refuses, vectors by another model, or no Qdrant at all.
+        For a package that is missing, a server that refuses, or vectors by another model.
     StoreError
         If what is asked for cannot be reached.
     """
@@ -48,7 +54,7 @@ def qdrant_index(settings: Settings, place: Place, *, embedder: str, is_new: boo
             settings.qdrant_url, settings.qdrant_api_key, place, remedy=remedy, is_new=is_new
         )
     else:
-        raise ConfigurationError("no Qdrant is named", "set SOMA_QDRANT_PATH or SOMA_QDRANT_URL")
+        return ExactIndex(place.dimension, files=files)
     try:
         return QdrantIndex(engine, remedy=remedy)
     except BaseException:

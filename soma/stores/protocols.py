@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -131,7 +131,7 @@ class Found(NamedTuple):
     n_visited : int
         How many of them were read.
     way : str
-        How they were found: ``"index"``, ``"index (fast)"`` by compiled kernels, ``"index (Qdrant)"``.
+        How they were found: ``"index"``, ``"index (fast)"`` by compiled kernels, or ``"Qdrant"``.
     """
 
     ids: list[UUID]
@@ -162,8 +162,11 @@ class VectorIndex(Protocol):
         """Remember that everything up to ``position`` of ``log`` has been put in."""
         ...
 
-    def resume(self, rows: Sequence[IndexRow]) -> None:
-        """Take up what was put in before: the rows of all live memories; what changed since is put in next."""
+    def resume(self, rows: Callable[[], Sequence[IndexRow]]) -> None:
+        """Take up what was put in before; what changed since comes next.
+
+        An index that has not kept them itself reads ``rows``: those of all live memories.
+        """
         ...
 
     def clear(self) -> None:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
 import numpy as np
 
-from soma.math import similarity
 from soma.math.policy import MEMORY_TYPES
 from soma.math.policy_product import Product, product_of
-from soma.math.topk import TopK, merge_top_k, top_k
-from soma.math.weighted import Segment as Weighted
-from soma.math.weighted import weighted_top_k
-from soma.math.weights import Factors
-from soma.state.features import Records, features
 from soma.state.query import Filter, Query
 from soma.stores.protocols import Found
 from soma.stores.segment_files import DamagedIndexError
+from soma.stores.segment_search import Asked, Each, by_weight_together
 from soma.stores.segment_tail import TAIL_ROWS, Tail
 from soma.stores.segments import BLOCK, SEGMENT_ROWS, Part, Segment, View, as_keys, made_segments, merged_segments
 
@@ -41,8 +36,8 @@ FAST_WAY: Final = "index (fast)"
 WAY: Final = "index"
 
 _COMPILED_FROM: Final = 32_768  # rows: below, the compiler takes longer to load than it will ever save
+_SHARED_FROM: Final = 262_144  # rows: below, a thread costs more than it saves
 _KEPT_PLANS: Final = 64
-NOTHING: Final = Records(())
 
 
 class Sizes(NamedTuple):
@@ -110,6 +105,7 @@ class ExactIndex:
         self._sizes = Sizes() if sizes is None else sizes
         self._writing = threading.Lock()
         self._plans: dict[Policy, Product | None] = {}
+        self._hands: ThreadPoolExecutor | None = None
         self._sealed: list[Part] = []
         self._clear()
         saved = None if files is None else files.load()
@@ -148,8 +144,8 @@ class ExactIndex:
         """Remember that everything up to ``position`` of ``log`` has been put in."""
         self._followed = (log, position)
 
-    def resume(self, rows: Sequence[IndexRow]) -> None:
-        """Take up what was put in before: what was saved holds its own rows, and so nothing has to be done."""
+    def resume(self, rows: Callable[[], Sequence[IndexRow]]) -> None:
+        """Take up what was put in before: its files have it all."""
 
     def drop_others(self) -> None:
         """Remove what other models have left of the namespace: what is saved next takes its place."""
@@ -185,6 +181,9 @@ class ExactIndex:
         except (OSError, DamagedIndexError) as error:
             warnings.warn(f"the index is not saved, and will be made again: {error}", RuntimeWarning, stacklevel=2)
         self.clear()
+        if self._hands is not None:
+            self._hands.shutdown()
+            self._hands = None
 
     def upsert(
         self,
@@ -296,30 +295,66 @@ class ExactIndex:
         Found
             The best, by falling score, with their scores and features; the way that was taken.
         """
-        view = self._view
+        return self._answers([query], policy, namespace, now_s, k, keep)[0]
+
+    def search_batch(
+        self, queries: Sequence[Query], policy: Policy, namespace: Namespace, now_s: float, k: int, keep: Filter
+    ) -> list[Found]:
+        """Return what `search` returns for each query, at less than the cost of all these calls.
+
+        Parameters
+        ----------
+        queries : sequence of Query
+            With embeddings of the index's dimension; 64 at once are a good number.
+        policy, namespace, now_s, k, keep
+            As for `search`.
+
+        Returns
+        -------
+        list of Found
+            One for each query. The memories visited are those of all queries together.
+        """
+        return self._answers(queries, policy, namespace, now_s, k, keep)
+
+    def _answers(
+        self, queries: Sequence[Query], policy: Policy, namespace: Namespace, now_s: float, k: int, keep: Filter
+    ) -> list[Found]:
+        view, product = self._view, self._product(policy)
         is_compiled = self._compiles(view)
-        product = self._product(policy)
-        for part in view.parts:  # the compiled kernel reads codes where the other reads every vector
-            self._check(part.segment, np.empty(0, dtype=np.int64) if is_compiled and product else None)
-        asked = _Asked(view, query, policy, namespace, now_s, self._check)
+        reads_all = product is None or (len(queries) == 1 and not is_compiled)  # vectors, where others read codes
+        for part in view.parts:
+            self._check(part.segment, None if reads_all else np.empty(0, dtype=np.int64))
         lives = [self._candidates(part, keep, now_s) for part in view.parts]
         n_candidates = sum(
             part.n_live if live is part.live else int(np.count_nonzero(live))
             for part, live in zip(view.parts, lives, strict=True)
         )
-        best = (
-            asked.by_boxes(lives, k, is_compiled)
-            if product is None
-            else asked.by_weight(product, lives, k, is_compiled)
-        )
-        return Found(
-            [UUID(bytes=bytes(id).ljust(16, b"\0")) for id in view[best.rows]],
-            best.scores,
-            asked.exact(best.rows),
-            n_candidates,
-            best.n_visited,
-            FAST_WAY if is_compiled else WAY,
-        )
+        asked = [Asked(view, query, policy, namespace, now_s, self._check) for query in queries]
+        if product is None:
+            found = [one.by_boxes(lives, k, is_compiled) for one in asked]
+        elif len(asked) == 1:
+            found = [asked[0].by_weight(product, lives, k, is_compiled, self._each(view) if is_compiled else None)]
+        else:
+            found = by_weight_together(asked, product, lives, k)
+        return [
+            Found(
+                [UUID(bytes=bytes(id).ljust(16, b"\0")) for id in view[best.rows]],
+                best.scores,
+                one.exact(best.rows),
+                n_candidates,
+                best.n_visited,
+                FAST_WAY if is_compiled else WAY,
+            )
+            for one, best in zip(asked, found, strict=True)
+        ]
+
+    def _each(self, view: View) -> Each | None:
+        """Return what lets two threads share a search, where there is enough to share."""
+        if n_threads() < 2 or view.n_live < _SHARED_FROM or len(view.parts) < 2:
+            return None
+        if self._hands is None:
+            self._hands = ThreadPoolExecutor(2, thread_name_prefix="soma-index")
+        return self._hands.map
 
     def _compiles(self, view: View) -> bool:
         if self.is_compiled is None:
@@ -351,124 +386,7 @@ class ExactIndex:
         return live
 
 
-class _Asked:
-    """One query over one view."""
-
-    def __init__(
-        self,
-        view: View,
-        query: Query,
-        policy: Policy,
-        namespace: Namespace,
-        now_s: float,
-        check: Callable[[Segment, NDArray[np.int64] | None], None],
-    ) -> None:
-        self.check = check
-        self.view, self.query, self.policy, self.namespace, self.now_s = view, query, policy, namespace, now_s
-        self.target = similarity.unit_vectors(query.embedding or ())
-
-    def features(self, columns: Any, similar: NDArray[np.float64] | None) -> dict[str, NDArray[Any]]:
-        return features(self.policy.features, columns, NOTHING, self.query, self.namespace, self.now_s, similar)
-
-    def exact(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        vectors = np.empty((len(rows), len(self.target)), dtype=np.float32)
-        for part, where, within in self.view.places(rows):
-            self.check(part.segment, within)
-            vectors[where] = part.segment.vectors[within]
-        return self.features(self.view.columns(rows), similarity.cosine(self.target, vectors))
-
-    def score(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.broadcast_to(self.policy.evaluate(self.exact(rows)), rows.shape)
-
-    def score_from(self, start: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        return self.score(rows + start)
-
-    def by_weight(self, product: Product, lives: Sequence[NDArray[np.bool_]], k: int, is_compiled: bool) -> TopK:
-        """Return the best where the score is similarity times weight."""
-        rest = product.rest
-        bounds: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
-        if rest is not None and self.view.parts:
-            low, high = (
-                features(rest.features, box, NOTHING, self.query, self.namespace, self.now_s, None)
-                for box in self.view.boxes()
-            )
-            shape = (sum(self.view.n_blocks),)
-            below, above = rest.bounds(low, high)
-            bounds = np.broadcast_to(below, shape), np.broadcast_to(above, shape)
-        segments = []
-        now_s = dict.fromkeys(product.half_life_s, self.now_s)
-        first = 0
-        for part, live, n in zip(self.view.parts, lives, self.view.n_blocks, strict=True):
-            of_part = None if bounds is None else (bounds[0][first : first + n], bounds[1][first : first + n])
-            weights = self._factors(part, product).at(now_s, of_part, product.top)
-            segments.append(Weighted(part.segment.vectors, weights, live, part.segment.codes if is_compiled else None))
-            first += n
-        return weighted_top_k(
-            self.target, segments, self.view, k=k, score=self.score, floor=product.floor, top=product.top,
-            block_rows=BLOCK,
-        )  # fmt: skip
-
-    def _factors(self, part: Part, product: Product) -> Factors:
-        segment, scale = part.segment, self.namespace.importance_scale
-        key = (product.fixed, tuple(product.half_life_s.items()), scale)
-        kept = segment.factors.get(key)
-        if kept is not None:
-            return kept
-        columns = segment.columns(slice(None))
-        known = features(product.fixed.features, columns, NOTHING, self.query, self.namespace, self.now_s, None)
-        weight = np.broadcast_to(product.fixed.evaluate(known), len(segment))
-        times = {"age_s": segment.timestamp_s, "idle_s": segment.last_used_s}
-        return segment.keep_factors(key, Factors.of(weight, times, product.half_life_s, BLOCK))
-
-    def by_boxes(self, lives: Sequence[NDArray[np.bool_]], k: int, is_compiled: bool) -> TopK:
-        """Return the best under any policy that can be bounded over a block."""
-        view = self.view
-        if not view.parts:
-            return merge_top_k([], [], k)
-        n_blocks = sum(view.n_blocks)
-        least, greatest = (
-            self.features(box, np.full(n_blocks, end)) for box, end in zip(view.boxes(), (-1.0, 1.0), strict=True)
-        )
-        whole = np.broadcast_to(self.policy.bounds(least, greatest)[1], n_blocks)
-        firsts = np.cumsum([0, *view.n_blocks])
-        parts: list[TopK] = [TopK(np.empty(0, dtype=np.int64), np.empty(0), 0, 0)] * len(view.parts)
-        ids = [part.segment.ids for part in view.parts]
-        bound_of = [float(whole[a:b].max()) for a, b in pairwise(firsts)]
-        for i in sorted(range(len(view.parts)), key=lambda i: -bound_of[i]):
-            first, start = int(firsts[i]), int(view.starts[i])
-
-            def upper(
-                rows: NDArray[np.int64],
-                lowest: NDArray[np.float64],
-                highest: NDArray[np.float64],
-                start: int = start,
-            ) -> NDArray[np.float64]:
-                known = self.features(view.columns(rows + start), highest)
-                return np.broadcast_to(self.policy.bounds({**known, "similarity": lowest}, known)[1], rows.shape)
-
-            def upper_within(
-                blocks: NDArray[np.int64],
-                lowest: NDArray[np.float64],
-                highest: NDArray[np.float64],
-                first: int = first,
-            ) -> NDArray[np.float64]:
-                low, high = ({name: ends[first + blocks] for name, ends in box.items()} for box in (least, greatest))
-                bound = self.policy.bounds({**low, "similarity": lowest}, {**high, "similarity": highest})[1]
-                return np.broadcast_to(bound, blocks.shape)
-
-            segment = view.parts[i].segment
-            parts[i] = top_k(
-                self.target,
-                segment.vectors,
-                ids[i],
-                k=k,
-                score=partial(self.score_from, start),
-                upper=upper,
-                upper_within=upper_within,
-                block_upper=whole[first : first + view.n_blocks[i]],
-                block_rows=BLOCK,
-                live=lives[i],
-                at_least=merge_top_k(parts, ids, k).threshold(k),
-                codes=segment.codes if is_compiled else None,
-            )
-        return merge_top_k(parts, ids, k)
+def n_threads() -> int:
+    """Return how many threads a search may take: ``OMP_NUM_THREADS``, else two where there are two processors."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() else min(2, os.cpu_count() or 1)

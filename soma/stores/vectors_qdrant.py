@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["QdrantIndex"]
 
 NOTHING: Final = Records(())
-WAY: Final = "index (Qdrant)"
+WAY: Final = "Qdrant"
 FEW: Final = 64
 GROWTH: Final = 16
 
@@ -85,10 +85,10 @@ class QdrantIndex:
         nothing = [0.0] * self._about.dimension
         self.engine.put([PointOf(ABOUT_ID, nothing, self._about.to_payload())], position)
 
-    def resume(self, rows: Sequence[IndexRow]) -> None:
-        """Take up what was put in before: the rows of all live memories; what changed since is put in next."""
+    def resume(self, rows: Callable[[], Sequence[IndexRow]]) -> None:
+        """Take up what was put in before: `rows` gives what is kept of all live memories beside their vectors."""
         self._columns = IndexColumns()
-        self._columns.put(rows)
+        self._columns.put(rows())
 
     def clear(self) -> None:
         """Take everything out, and forget what was followed."""

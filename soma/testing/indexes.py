@@ -139,7 +139,7 @@ def _lasts(index: VectorIndex, again: Callable[[], VectorIndex], drawn: np.rando
     index.close()
     with _open(again) as opened:
         assert opened.followed() == (LOG, 6)
-        opened.resume([index_row(memory) for memory in memories.values()])
+        opened.resume(lambda: [index_row(memory) for memory in memories.values()])
         _agrees(opened, memories, drawn)
 
 
@@ -161,7 +161,7 @@ def _keeps_the_later(
         del memories[id]
     with _open(again) as opened:
         assert opened.followed() == (LOG, 6)
-        opened.resume([index_row(memory) for memory in memories.values()])
+        opened.resume(lambda: [index_row(memory) for memory in memories.values()])
         _agrees(opened, memories, drawn)
         memories |= _put(opened, {id: _memory(id, drawn) for id in gone}, 7)  # what is new counts
         _agrees(opened, memories, drawn)
@@ -176,7 +176,7 @@ def _forgets_what_is_cleared(
     index.close()
     with _open(again) as opened:
         assert opened.followed() == (LOG, 2)
-        opened.resume([index_row(memory) for memory in memories.values()])
+        opened.resume(lambda: [index_row(memory) for memory in memories.values()])
         _agrees(opened, memories, drawn)
 
 
