@@ -100,7 +100,7 @@ class EmbeddedStore:
         self.index.clear()
         self._position = self.storage.log.head()
         rows = self.storage.records.index_rows(self.namespace)
-        vectors = self.storage.vectors.get(self.embedder.revision, [row.vector_key for row in rows])
+        vectors = self._kept([row.vector_key for row in rows])
         missing = self.live([row.id for row in rows if row.vector_key not in vectors])
         if missing:
             vectors |= self._vectors_by_key([memory.record for memory in missing])
@@ -234,7 +234,7 @@ class EmbeddedStore:
             vectors |= self._vectors_by_key(made)
             self.storage.vectors.put(self.embedder.revision, vectors)
             self.storage.vectors.drop_unused(stale)
-        self._follow()
+        self._catch_up_or_later()
         return effects
 
     def append(self, events: Sequence[Event]) -> None:
@@ -265,7 +265,7 @@ class EmbeddedStore:
                     made[event.record.id] = event.record
             self.storage.vectors.put(self.embedder.revision, self._vectors_by_key(list(made.values())))
             self.storage.vectors.drop_unused(stale)
-        self._follow()
+        self._catch_up_or_later()
 
     def _refuse_other_vectors(self) -> None:
         """Raise if the store's vectors were made again by another embedder since it was opened."""
@@ -282,7 +282,7 @@ class EmbeddedStore:
             self.storage.records.register(self.registration)
         return known or self.registration
 
-    def _follow(self) -> None:
+    def _catch_up_or_later(self) -> None:
         """Bring the index to what was written. If that fails, the write stands; every read tries again, and says so."""
         with suppress(SomaError):
             self._catch_up()
@@ -340,11 +340,16 @@ class EmbeddedStore:
         rows = [by_key[vector_key(record)] for record in records]
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.embedder.dimension)
 
+    def _kept(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
+        """Return the vectors that the storage keeps; one of another dimension is damaged, and made again."""
+        kept = self.storage.vectors.get(self.embedder.revision, keys)
+        return {key: vector for key, vector in kept.items() if len(vector) == self.embedder.dimension}
+
     def _vectors_by_key(self, records: Sequence[MemoryRecord]) -> dict[bytes, NDArray[np.float32]]:
         by_key = {vector_key(record): record for record in records}
         found = {key: self._made[key] for key in by_key if key in self._made}
         with self.storage.reading():
-            found |= self.storage.vectors.get(self.embedder.revision, [key for key in by_key if key not in found])
+            found |= self._kept([key for key in by_key if key not in found])
         missing = [key for key in by_key if key not in found]
         if missing:
             made = dict(zip(missing, record_vectors(self.embedder, [by_key[key] for key in missing]), strict=True))

@@ -45,6 +45,7 @@ FILTERS: Final = (
     Filter(memory_type=MemoryType.EPISODIC),
     Filter(tags=frozenset({"odd", "größte"}), memory_type=MemoryType.SEMANTIC),
     Filter(tags=frozenset({"nobody's"})),
+    Filter(since_s=100 * DAY, until_s=900 * DAY),
 )
 
 
