@@ -5,11 +5,18 @@ VENV ?= .venv
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
   $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 HYPOTHESIS_PROFILE ?= ci
+# Not in the lock, for only `make mutants` needs it; another version makes other mutants.
+MUTMUT := 3.8.1
+# Processes that share the test files; production's servers are started in one of them.
+JOBS ?= 2
 
 BIN := $(VENV)/bin
 UV := $(VENV)/bootstrap/bin/uv
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-for-demo
+BENCH := $(VENV)-bench
+BENCH_STAMP := $(BENCH)/.installed
+REAL ?= $(BENCH)/real_vectors.npy
 NOTEBOOKS := --nbval --nbval-current-env --nbval-cell-timeout=120 --nbval-sanitize-with notebooks/nbval_sanitize.cfg
 TESTS := --doctest-modules soma export/soma_export property_tests
 
@@ -35,7 +42,7 @@ export MPLCONFIGDIR := $(abspath $(VENV))/matplotlib
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types contracts tests notebooks lock bench chaos wheel clean
+.PHONY: help demo test lint types contracts tests notebooks lock bench chaos mutants wheel clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -44,7 +51,7 @@ demo: $(DEMO_STAMP)  ## create the environment, then run soma demo on this repos
 	@$(BIN)/soma demo
 
 test: lint types contracts  ## create the environment, then run every check that CI runs
-	$(BIN)/python -m pytest $(NOTEBOOKS) $(TESTS) notebooks
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(NOTEBOOKS) $(TESTS) notebooks
 
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check
@@ -57,7 +64,7 @@ contracts: $(STAMP)  ## import-linter: who may import whom
 	$(BIN)/lint-imports --no-logo
 
 tests: $(STAMP)  ## laws and doctests; HYPOTHESIS_PROFILE=dev|ci|thorough
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(TESTS)
 
 notebooks: $(STAMP)  ## run the notebooks and compare their outputs
 	$(BIN)/python -m pytest $(NOTEBOOKS) notebooks
@@ -66,11 +73,20 @@ lock: $(STAMP)  ## resolve requirements.lock anew after a change of pyproject.to
 	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --universal --generate-hashes \
 	  --no-header --no-annotate $(LOCK_FLAGS) -o requirements.lock
 
-bench: $(STAMP)  ## measure the ratios of the performance report (minutes)
-	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+bench: $(BENCH_STAMP)  ## measure the ratios of benchmarks/REPORT.md against peers (an hour); REAL=FILE.npy, its vectors
+	test -f $(REAL) || $(BENCH)/bin/python benchmarks/real_vectors.py $(REAL)
+	for script in state spacing index; do $(BENCH)/bin/python benchmarks/bench_$$script.py || exit 1; done
+	$(BENCH)/bin/python benchmarks/bench_recall.py --real $(REAL)
+	$(BENCH)/bin/python benchmarks/report.py
 
 chaos: $(STAMP)  ## kill workers and servers while 100,000 events are taken (minutes); SEED=7 KILLS=200
 	$(BIN)/python -m property_tests.export.chaos --events 100000 --kills $(or $(KILLS),200) --seed $(or $(SEED),7)
+
+mutants: $(STAMP)  ## change soma.math at random, and list what no test notices (an hour); SAMPLE=30 SEED=7
+	@$(BIN)/python -c 'import mutmut' 2>/dev/null || \
+	  { if [ -x $(UV) ]; then $(UV) pip install --quiet --python $(BIN)/python mutmut==$(MUTMUT); \
+	    else $(BIN)/python -m pip install --quiet mutmut==$(MUTMUT); fi; }
+	$(BIN)/python -m property_tests.mutation --sample $(or $(SAMPLE),30) --seed $(or $(SEED),7)
 
 wheel: $(STAMP)  ## build dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation
@@ -114,6 +130,15 @@ $(STAMP): pyproject.toml requirements.lock | $(VENV)/.python
 	fi
 	@$(BIN)/python -c 'import matplotlib.font_manager'  # lists the fonts, which a notebook would tell of
 	@touch $(DEMO_STAMP) $@
+
+# The same and the peers, which nothing but benchmarks needs.
+$(BENCH_STAMP): benchmarks/requirements.txt $(STAMP)
+	@echo "installing into $(BENCH)" >&2
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BENCH)
+	@$(BIN)/uv pip sync --quiet --python $(BENCH)/bin/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --no-deps -r benchmarks/requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --no-build-isolation --no-deps --editable .
+	@touch $@
 
 # The third of them that the demo needs: 4 s from an empty cache instead of 13.
 $(DEMO_STAMP): pyproject.toml requirements.lock | $(VENV)/.python

@@ -48,6 +48,10 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:  # two processes share the files: a notebook's cells stay together, and so do the users of Kafka
+        path = item.path.relative_to(config.rootpath).as_posix()
+        is_production = path.startswith(("export/", "property_tests/export/", "notebooks/12"))
+        item.add_marker(pytest.mark.xdist_group("production" if is_production else path))
     if SHARED_DATA.is_dir():
         return
     without = [item for item in items if "shared_data" in getattr(item, "fixturenames", ())]

@@ -33,12 +33,14 @@ from soma_export.settings import ExportSettings
 from soma_export.verify import Report, verify
 from soma_export.wiring import Deployment
 
-__all__ = ["Outcome", "run"]
+__all__ = ["MARKS", "Outcome", "run"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 IMPATIENT: Final = {"session.timeout.ms": int(SESSION_S * 1e3), "heartbeat.interval.ms": 300}
 STOP_S: Final = 60.0
 PATIENCE_S: Final = 180.0
+MARKS: Final = "SOMA_CHAOS_MARKS"
+"""Names the folder in which a worker that rests between two commits leaves a file, named by its process."""
 
 
 @dataclass(slots=True)
@@ -106,7 +108,9 @@ class Herd:
             "SOMA_POSTGRES_SCHEMA": settings.schema,
             "SOMA_TOPIC_PREFIX": settings.topic_prefix,
             "SOMA_KAFKA_OPTIONS": json.dumps(IMPATIENT),
+            MARKS: str(directory),
         }
+        self._marks = directory
         self.hands = [Hand(self._start()) for _ in range(plan.n_workers)]
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -116,6 +120,8 @@ class Herd:
 
     def strike(self, kind: str, number: int, lasts_s: float) -> None:
         """Do to a worker what the plan says; one that is down is started again for it."""
+        if kind == "kill between commits":
+            return self._kill_between_commits(lasts_s)
         hand, until_s = self.hands[number], time.monotonic() + lasts_s
         if hand.state == "dead":
             hand.process = self._start()
@@ -136,6 +142,22 @@ class Herd:
         hand.process.send_signal(SIGKILL)
         hand.process.wait()
         hand.state, hand.until_s = "dead", until_s
+
+    def _kill_between_commits(self, lasts_s: float) -> None:
+        """Kill the first worker that is seen between two commits, whichever it is."""
+        patient_until_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < patient_until_s:
+            self.look_after()
+            for hand in self.hands:
+                mark = self._marks / str(hand.process.pid)
+                if hand.state == "runs" and mark.exists():
+                    hand.process.send_signal(SIGSTOP)  # it cannot leave while it is looked at once more
+                    os.waitid(os.P_PID, hand.process.pid, os.WSTOPPED)
+                    if mark.exists():
+                        return self.kill(hand, time.monotonic() + lasts_s)
+                    hand.process.send_signal(SIGCONT)
+            time.sleep(0.01)
+        raise TimeoutError(f"no worker was between two commits in {PATIENCE_S:.0f} s")
 
     def look_after(self) -> None:
         """Wake and start what is due, and notice what has ended."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from property_tests.math.oracles import python_actr
 from soma.errors import InvalidParameterError
 from soma.math import multiscale
 from soma.math.activation import (
@@ -64,6 +66,22 @@ def test_the_hybrid_with_all_of_them_is_exact(history: list[float], decay: float
     rising = sorted(history)
     found = hybrid_base_level(rising, len(rising), rising[-1], decay)
     assert float(found) == pytest.approx(float(base_level(rising, decay)), rel=1e-12, abs=1e-12)
+
+
+@given(st.lists(st.integers(1, 10**6), min_size=1, max_size=12, unique=True), fractions, st.data())
+def test_both_are_those_of_python_actr(history: list[int], decay: float, data: st.DataObject) -> None:
+    """It takes no limit of presentations at one time, and cancels near it."""
+    rising = sorted(history)
+    k = data.draw(st.integers(1, len(rising)))
+    memory = python_actr().Memory(python_actr().Buffer())
+    exact, hybrid = base_level(rising, decay), hybrid_base_level(rising[:k], len(rising), rising[-1], decay)
+    for limit, found in ((None, exact), (k, hybrid)):
+        oracle, chunk = python_actr().DMBaseLevel(memory, decay, limit), SimpleNamespace()
+        for age in reversed(rising):
+            oracle.now = lambda at=-age: at
+            (oracle.merge if chunk.__dict__ else oracle.create)(chunk)
+        oracle.now = lambda: 0.0
+        assert float(found) == pytest.approx(oracle.activation(chunk), rel=1e-8, abs=1e-8)
 
 
 @given(ages, st.integers(1, 10_000), fractions)

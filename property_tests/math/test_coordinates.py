@@ -84,6 +84,18 @@ def test_a_prefix_is_the_code_of_the_coarser_cell(grid: tuple, curve: str, data:
 
 
 @given(grids(), curves)
+def test_codes_have_the_shape_of_their_cells(grid: tuple, curve: str) -> None:  # type: ignore[type-arg]
+    cells, d, levels = grid
+    encode, decode = CURVES[curve]
+    codes = encode(cells, levels)
+    for shape in ((), (1, len(cells)), (len(cells), 1), (1, 1, len(cells), 1)):
+        some = cells[0] if shape == () else cells.reshape(*shape, d)
+        found = encode(some, levels)
+        assert np.array_equal(found, codes[0] if shape == () else codes.reshape(shape))
+        assert np.array_equal(decode(found, d, levels), some)
+
+
+@given(grids(), curves)
 def test_the_parent_is_the_ancestor_one_level_up_and_has_the_cell_for_a_child(grid: tuple, curve: str) -> None:  # type: ignore[type-arg]
     cells, d, levels = grid
     assume(levels > 0)
@@ -119,6 +131,11 @@ def test_points_of_a_common_cell_are_nearer_than_its_side(drawn: tuple) -> None:
     x, d, levels = drawn
     a, b = address(x, Frame.unit(d), levels)
     assert np.abs(x[0] - x[1]).max() < 2.0 ** -float(common_level(a, b, d, levels))
+
+
+def test_integers_of_python_are_codes_too() -> None:
+    codes = np.array([2**63, 5], dtype=object)
+    assert np.array_equal(morton_decode(codes, 2, 32), morton_decode(np.array([2**63, 5], np.uint64), 2, 32))
 
 
 def test_near_points_need_not_share_a_prefix() -> None:

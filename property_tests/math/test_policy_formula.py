@@ -69,12 +69,17 @@ def test_latex_is_balanced(policy: p.Policy) -> None:
     assert policy._repr_latex_() == rf"$\displaystyle {latex}$"
 
 
+def test_a_field_is_named_in_its_own_letters() -> None:
+    assert str(p.top_mean(p.trace(), group="größe", n=2)) == 'top_mean(trace(), group="größe", n=2)'
+
+
 def test_latex_reads_as_written() -> None:
     policy = (1 - (p.similarity() - p.importance())) / p.age_s() * p.exp(-p.lexical()) ** 2
     assert policy.latex() == (
         r"\frac{1 - \left(\mathrm{similarity} - \mathrm{importance}\right)}{\mathrm{age}} \cdot "
         r"{\exp\left(-\mathrm{lexical}\right)}^{2}"
     )
+    assert p.similarity().max(p.lexical()).latex() == r"\max\left(\mathrm{similarity}, \mathrm{lexical}\right)"
     assert (1e-7 * p.trace()).latex() == r"1 \cdot 10^{-7} \cdot \mathrm{trace}"
 
 

@@ -112,6 +112,27 @@ def test_an_explanation_recomposes_the_score_from_its_children(node: p.Policy, d
             inner, why = inner.of, why.children[0]
 
 
+def test_an_explanation_names_what_the_set_says() -> None:
+    features = {"similarity": [0.1, 0.4], "id": [2, 1], "age_s": [0.0, 5.0], "payload.session": ["a", "a"]}
+    for policy, labels in {
+        p.minmax(p.similarity()): ["least of the candidates", "greatest"],
+        p.rank(p.similarity()): ["candidates with more", "with as much and a smaller id"],
+        p.top_mean(p.similarity(), group="session", n=1): [
+            "best of the group",
+            "last that counts",
+            "sum of those",
+            "number of those",
+        ],
+        p.context(p.similarity(), scales_s=[10.0], group="session"): ["kept within 10 s", "received within 10 s"],
+    }.items():
+        told = policy.explain(features, row=0)
+        assert [child.label for child in told.children] == ["similarity()", *labels]
+        described = told.to_dict()
+        assert list(described) == ["label", "value", "operation", "children"]
+        assert (described["label"], described["value"]) == (told.label, told.value)
+        assert [each["label"] for each in described["children"]] == ["similarity()", *labels]
+
+
 @given(set_policies(), st.data())
 def test_rows_explained_together_are_explained_as_alone(policy: p.Policy, data: st.DataObject) -> None:
     table = data.draw(columns(policy.features | {"similarity"}, max_rows=6))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from property_tests.math.test_review_odds import histories
 from soma.errors import InvalidParameterError
 from soma.math.review_scores import LEAST, area_under_curve, bins_error, log_losses, time_splits
+from soma.math.units import DAY
 
 probabilities = st.floats(0.0, 1.0)
 pairs = st.lists(st.tuples(st.booleans(), probabilities), min_size=1, max_size=40)
@@ -68,6 +69,36 @@ def test_bins_that_are_met_on_average_have_no_error(n: int, seed: int) -> None:
     one_bin = replace(seen, elapsed_s=np.full(n, 1e5), n_reviews=np.full(n, 3.0), lapse_share=np.full(n, 1 / 3))
     assert bins_error(y, p, one_bin) == pytest.approx(abs(y.mean() - p.mean()), abs=1e-12)
     assert error >= bins_error(y, p, one_bin) - 1e-12  # finer bins never hide an error
+
+
+def bin_by_hand(days: float, n_reviews: int, n_lapses: int) -> tuple[int, int, int]:
+    """Count the steps one by one, as one would with a table of their ends."""
+    steps = []
+    for value, ratio in ((max(days, 1.0), 3.62), (n_reviews + 1.0, 1.89), (float(n_lapses), 1.73)):
+        ends, step = ratio, 0
+        while value >= ends:
+            ends, step = ends * ratio, step + 1
+        steps.append(step)
+    return steps[0], steps[1], steps[2] + 1 if n_lapses else 0
+
+
+@given(st.integers(2, 60), st.integers(0, 2**32 - 1))
+def test_bins_hold_reviews_of_like_age_number_and_lapses(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y, p = rng.random(n) < 0.7, rng.random(n)
+    days, n_reviews = 10.0 ** rng.uniform(-1.0, 3.5, n), rng.integers(1, 60, n)
+    n_lapses = rng.integers(0, n_reviews + 1)
+    seen = replace(
+        histories(n, seed),
+        elapsed_s=days * DAY,
+        n_reviews=n_reviews.astype(np.float64),
+        lapse_share=n_lapses / n_reviews,
+    )
+    bins: dict[tuple[int, int, int], list[int]] = {}
+    for row in range(n):
+        bins.setdefault(bin_by_hand(days[row], int(n_reviews[row]), int(n_lapses[row])), []).append(row)
+    squares = [len(rows) * (y[rows].mean() - p[rows].mean()) ** 2 for rows in bins.values()]
+    assert bins_error(y, p, seen) == pytest.approx(np.sqrt(sum(squares) / n), abs=1e-12)
 
 
 @given(st.integers(2, 500), st.integers(1, 12))

@@ -283,6 +283,9 @@ def test_arrays_do_what_each_of_their_items_does(version: Version, data: st.Data
     table = model.next_stability_s(elapsed[:, None, None], stability[:, None], difficulty[:, None], [1, 2, 3, 4])
     assert table.shape == (len(rows), len(rows), 4)
     assert table[0, 0, grade[0] - 1] == pytest.approx(together[0], rel=1e-12)
+    harder = model.next_difficulty(difficulty[:, None], [1, 2, 3, 4])
+    assert (harder == [[model.next_difficulty(row[2], g) for g in (1, 2, 3, 4)] for row in rows]).all()
+    assert (model.next_difficulty(difficulty, [3]) == harder[:, 2]).all()
 
 
 @example(version="6", grade=[])
@@ -400,6 +403,7 @@ STATE = MODEL.start(3, 100.0)
         (lambda: MODEL.next_difficulty(0.99, 3), "difficulty"),
         (lambda: MODEL.next_difficulty(10.01, 3), "difficulty"),
         (lambda: MODEL.next_difficulty(math.nan, 3), "difficulty"),
+        (lambda: MODEL.next_difficulty([5.0, 6.0], [3, 3, 3]), "difficulty, grade"),
         (lambda: MODEL.next_stability_s(-1.0, DAY, 5.0, 3), "elapsed_s"),
         (lambda: MODEL.next_stability_s(1.0, 0.0, 5.0, 3), "stability_s"),
         (lambda: MODEL.next_stability_s(1.0, DAY, 11.0, 3), "difficulty"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import math
-import warnings
 from typing import Any
 
 import networkx as nx
@@ -13,6 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from property_tests.math.oracles import python_actr
 from soma.errors import InvalidParameterError
 from soma.math import decay
 from soma.math.spreading import (
@@ -358,14 +357,10 @@ def test_more_facts_than_the_strength_allows_inhibit_unless_told_not_to() -> Non
 )
 def test_activation_is_that_of_python_actr(pairs: list[tuple[int, int]], person: int, place: int, most: float) -> None:
     """It counts a concept itself, and gives each slot of the goal an attention of 1."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # escapes in its strings that Python will refuse one day
-        import python_actr
-        from python_actr.actr import Buffer, DMSpreading, Memory
-    atexit.unregister(python_actr.finished)  # it prints, and the last line is pytest's
-    goal = Buffer()
-    memory = Memory(goal)
-    oracle = DMSpreading(memory, goal)
+    actr = python_actr()
+    goal = actr.Buffer()
+    memory = actr.Memory(goal)
+    oracle = actr.DMSpreading(memory, goal)
     oracle.strength = most
     for i, j in pairs:
         memory.add(f"person:p{i} place:p{j}")

@@ -58,7 +58,7 @@ def test_what_the_refusals_start_from_is_admitted() -> None:
         {"at_least": 0.0, "upper_within": lambda blocks, low, high: np.full(len(blocks), NAN)},
         {"at_least": 0.0, "upper_within": lambda blocks, low, high: np.ones(1)},
     ],
-    ids=str,
+    ids="-".join,
 )
 def test_what_does_not_fit_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InvalidParameterError):

@@ -219,9 +219,10 @@ def test_a_batch_with_a_blank_question_answers_none(memory: soma.Memory) -> None
 def test_an_answer_says_which_way_it_was_found_and_which_times_it_understood(memory: soma.Memory) -> None:
     memory.store_many([record(number, f"clock {number}", memory) for number in range(3)])
     question = "Which clock broke in March 2023?"
-    assert memory.recall(question).way == "the exact index read 3 of 3 memories"
+    assert memory.recall(question, policy=p.presets.dense()).search == "found by index: 3 of 3 memories read"
     in_words = memory.recall(question, policy=p.bm25())
-    assert in_words.way == "all 3 memories were scored: the index keeps no range of bm25"
-    assert memory.recall(question, where={"by": None}).way == "all 3 memories were scored"
+    assert in_words.search == "found by scan: 3 of 3 memories read, since the index keeps no range of bm25"
+    by_nobody = memory.recall(question, policy=p.presets.dense(), where={"by": None})
+    assert by_nobody.search == "found by scan: 3 of 3 memories read"
     assert [str(time) for time in in_words.times] == ["'in March 2023': 2023-03-01T00:00:00Z to 2023-04-01T00:00:00Z"]
     assert memory.recall([0.0] * memory.registration.dimension).times == ()

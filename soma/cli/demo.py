@@ -21,7 +21,7 @@ from soma import __version__
 from soma.cli.memories import recall_to_dict
 from soma.cli.options import as_json, print_json
 from soma.embedding import Embedder, HashingEmbedder, StaticEmbedder
-from soma.errors import ConfigurationError, StoreError
+from soma.errors import ConfigurationError, InvalidParameterError, StoreError
 from soma.factory import open as open_store
 from soma.ingest import commits_as_memories, load
 from soma.math.dimension import DimensionEstimate, two_nn
@@ -75,7 +75,7 @@ def demo(repository: Path, limit: int, out: Path | None, is_json: bool) -> None:
         later = a_year_on(memory, str(best.query), now_s)
         times_s = sorted(record.timestamp for record in memory)
         middle_s = times_s[len(times_s) // 2]
-        shape = dimension_of(memory, embedder)
+        shape = dimension_of(memory)
         coarser = memory.consolidate(SCALES, now=now_s + YEAR, dry_run=True)
         files = draw(memory, str(best.query), folder)
         summary = {
@@ -132,14 +132,20 @@ def best_embedder() -> tuple[Embedder, str]:
         )
 
 
-def dimension_of(memory: Memory, embedder: Embedder) -> DimensionEstimate | None:
-    """Return in how many dimensions the vectors of the texts vary; None for too few different ones.
+def dimension_of(memory: Memory) -> DimensionEstimate | None:
+    """Return in how many dimensions the vectors of the texts vary; None for too few, or all as far apart.
 
     At most `N_VECTORS` of them are taken, evenly over time: in so many dimensions each pair is compared.
     """
-    texts = [record.searchable_text for record in sorted(memory, key=lambda record: record.timestamp)]
-    vectors = np.unique(embedder.embed(texts[:: math.ceil(len(texts) / N_VECTORS)]), axis=0)
-    return two_nn(vectors) if len(vectors) >= FEWEST_VECTORS else None
+    records = sorted(memory, key=lambda record: record.timestamp)
+    vectors = np.unique(memory.vectors(records[:: math.ceil(len(records) / N_VECTORS)]), axis=0)
+    if len(vectors) < FEWEST_VECTORS:
+        return None
+    try:
+        found = two_nn(vectors)
+    except InvalidParameterError:  # no two share a word: none is nearer than another
+        return None
+    return found if found.value < vectors.shape[1] else None  # or only by rounding
 
 
 @dataclass(frozen=True, slots=True)

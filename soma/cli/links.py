@@ -10,7 +10,6 @@ import click
 
 from soma.cli.options import as_json, open_memory, print_json, store_options
 from soma.memory import Memory
-from soma.state.fields import as_uuid
 from soma.state.links import Direction, LinkGraph
 from soma.state.recall import headline
 from soma.state.record import Link
@@ -105,9 +104,9 @@ def path(
 ) -> None:
     """Show the way of fewest links from SOURCE to TARGET; of several, the strongest."""
     with open_memory(**store, is_read_only=True) as memory:
-        ends = [memory.retrieve(id).record.id for id in (source, target)]
-        way = graph_of(memory, direction, types, min_weight).path(*ends)
-        stations = stations_of(as_uuid("source", source), way)
+        start, end = (record.id for record in memory.records([source, target]))
+        way = graph_of(memory, direction, types, min_weight).path(start, end)
+        stations = stations_of(start, way)
         titles = titles_of(memory, stations)
     if is_json:
         print_json([link_to_dict(one) for one in way])
@@ -133,7 +132,7 @@ def stations_of(source: UUID, way: tuple[Link, ...]) -> list[UUID]:
 
 def titles_of(memory: Memory, ids: list[UUID]) -> dict[UUID, str]:
     """Return the first words of memories."""
-    return {id: headline(memory.retrieve(id).record, 60) for id in ids}
+    return {record.id: headline(record, 60) for record in memory.records(ids)}
 
 
 def link_to_dict(one: Link) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class LabRecall(Recall):
 
     Parameters
     ----------
-    query, policy, now_s, hits, n_candidates, explanations, n_visited
+    query, policy, now_s, hits, n_candidates, explanations, way, n_visited
         As of `soma.state.recall.Recall`.
     """
 

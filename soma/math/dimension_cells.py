@@ -14,8 +14,6 @@ from soma.math.domain import FloatArray, finite, non_negative
 from soma.math.space_filling import as_codes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["lacunarity", "occupied_cells", "renyi_dimension", "renyi_entropies"]
@@ -101,10 +99,7 @@ def renyi_entropies(
     [[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]]
     """
     orders = non_negative("q", q)
-    found = np.empty((*orders.shape, levels + 1))
-    for level, share in enumerate(_shares(codes, dimension, levels, weights)):
-        found[..., level] = _entropy(share, orders)
-    return found
+    return _entropies(*_in_order(_codes(codes, dimension, levels), weights), dimension, levels, orders)
 
 
 def renyi_dimension(
@@ -161,18 +156,18 @@ def renyi_dimension(
     order = non_negative("q", q)
     if order.ndim:
         raise InvalidParameterError("q", q, "must be one number")
-    array = _codes(codes, dimension, levels)
-    first, last = _range(array, dimension, levels, weights is not None) if within is None else within
+    rising, mass = _in_order(_codes(codes, dimension, levels), weights)
+    first, last = _range(rising, dimension, levels, weights is not None) if within is None else within
     if not 0 <= first <= last <= levels or last - first + 1 < MIN_LEVELS:
         raise InvalidParameterError("within", (first, last), f"must hold three levels or more of 0 to {levels}")
     level = np.arange(first, last + 1, dtype=np.float64)
-    entropy = renyi_entropies(array, dimension, levels, order, weights=weights)[first : last + 1]
+    entropy = _entropies(rising, mass, dimension, levels, order)[first : last + 1]
     value, error = slope(level, entropy)
     return DimensionEstimate(
         method=f"renyi_{float(order):g}",
         value=value,
         standard_error=error,
-        n_points=len(array),
+        n_points=len(rising),
         scales=(2.0**-last, 2.0**-first),
         log2_scale=tuple((-level).tolist()),
         log2_measure=tuple(entropy.tolist()),
@@ -228,20 +223,27 @@ def _splits(rising: NDArray[np.uint64], dimension: int, levels: int) -> NDArray[
     return 1 + np.cumsum(parted)
 
 
-def _shares(codes: ArrayLike, dimension: int, levels: int, weights: ArrayLike | None) -> Iterator[FloatArray]:
-    """Yield the shares of the occupied cells, from level 0 on: those of a level are the sums of those below."""
-    array = _codes(codes, dimension, levels)
-    order = np.argsort(array, kind="stable")
-    rising = array[order]
+def _in_order(codes: NDArray[np.uint64], weights: ArrayLike | None) -> tuple[NDArray[np.uint64], FloatArray]:
+    """Return the codes, rising, and the mass of each: the one sort."""
+    if weights is None:
+        return np.sort(codes), np.ones(len(codes))
+    mass = _masses(weights, len(codes))
+    order = np.argsort(codes, kind="stable")
+    return codes[order], mass[order]
+
+
+def _entropies(
+    rising: NDArray[np.uint64], mass: FloatArray, dimension: int, levels: int, orders: FloatArray
+) -> FloatArray:
+    """Return the entropy of each order at each level: the masses of its cells are the sums of those below."""
     shared = common_level(rising[1:], rising[:-1], dimension, levels)
-    mass = np.ones(len(array)) if weights is None else _masses(weights, len(array))[order]
-    below: list[FloatArray] = []
+    found = np.empty((*orders.shape, levels + 1))
     for level in range(levels, -1, -1):
         starts = np.flatnonzero(np.concatenate([[True], shared < level]))
         mass = np.add.reduceat(mass, starts)
         shared = shared[starts[1:] - 1]
-        below.append(mass / mass.sum())
-    yield from reversed(below)
+        found[..., level] = _entropy(mass / mass.sum(), orders)
+    return found
 
 
 def _masses(weights: ArrayLike, n: int) -> FloatArray:
@@ -271,9 +273,9 @@ def _entropy_of_order(share: FloatArray, bits: FloatArray, q: float) -> float:
     return (most + math.log2(float(np.exp2(-q * bits - most).sum()))) / (1.0 - q)
 
 
-def _range(codes: NDArray[np.uint64], dimension: int, levels: int, is_exact: bool) -> tuple[int, int]:
+def _range(rising: NDArray[np.uint64], dimension: int, levels: int, is_exact: bool) -> tuple[int, int]:
     """Return the levels of the line where none are given."""
-    cells = _splits(np.sort(codes), dimension, levels)
+    cells = _splits(rising, dimension, levels)
     if cells[-1] == 1:
         return 0, levels
     first = int(np.argmax(cells > 1))
@@ -282,6 +284,6 @@ def _range(codes: NDArray[np.uint64], dimension: int, levels: int, is_exact: boo
     if is_exact:
         return first, levels
     n_needed = POINTS_PER_CELL * int(cells[first + MIN_LEVELS - 1])
-    if len(codes) < n_needed:
-        raise InvalidParameterError("codes", len(codes), f"must be at least {n_needed} points for three levels")
-    return first, int(np.flatnonzero(cells * POINTS_PER_CELL <= len(codes))[-1])
+    if len(rising) < n_needed:
+        raise InvalidParameterError("codes", len(rising), f"must be at least {n_needed} points for three levels")
+    return first, int(np.flatnonzero(cells * POINTS_PER_CELL <= len(rising))[-1])

@@ -116,8 +116,8 @@ def conversation(group: str = "session", speaker: str = "speaker") -> Policy:
 
     .. math:: 0.6\,\mathrm{minmax}(\mathrm{bm25}_{r = 1/2, R = 6})
               + 0.4\,\mathrm{minmax}(\mathrm{neighbours}_{r = 1/2, R = 6}(\mathrm{similarity}))
-              + 0.1\,(\mathrm{mentions} + \ln(1 + \mathrm{n\_words}) - \mathrm{asks} + \mathrm{previous}(\mathrm{asks})
-              + \mathrm{when})
+              + 0.1\,(\mathrm{mentions} + \ln(1 + \mathrm{n\_words}) - \mathrm{asks} + \mathrm{previous}(\mathrm{asks}))
+              + 0.7\,\mathrm{when}
 
     The words of the turns around count as a turn's own, half as much for each turn further away; so does nearness in
     meaning. Better is what the speaker says who is named in the question, what says more, what follows a question, and
@@ -145,7 +145,7 @@ def conversation(group: str = "session", speaker: str = "speaker") -> Policy:
     in_words = minmax(bm25(ratio=0.5, reach=6, group=group))
     in_meaning = minmax(neighbours(similarity(), group, ratio=0.5, reach=6))
     about = 0.6 * in_words + 0.4 * in_meaning + 0.1 * mentions(speaker)
-    return about + 0.1 * log(1 + n_words()) - 0.1 * asks() + 0.1 * previous(asks(), group) + 0.1 * when()
+    return about + 0.1 * log(1 + n_words()) - 0.1 * asks() + 0.1 * previous(asks(), group) + 0.7 * when()
 
 
 def generative_agents() -> Policy:

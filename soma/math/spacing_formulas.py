@@ -50,7 +50,7 @@ class Formulas:
 
     def first_stability(self, g: NDArray[Any]) -> FloatArray:
         """Return the stability after a first review."""
-        stability: FloatArray = self._first_days[g]
+        stability: FloatArray = self._first_days.take(g)
         return stability
 
     def first_difficulty(self, g: NDArray[Any]) -> FloatArray:
@@ -59,22 +59,32 @@ class Formulas:
 
     def next_difficulty(self, d: FloatArray, g: NDArray[Any]) -> FloatArray:
         """Return the difficulty after a review."""
-        change = (g - 3.0) * -self._w[6]
+        following = (g - 3.0) * -self._w[6]
         if self._is_damped:
-            change *= (10.0 - d) / 9.0
-        following = (d + change) * (1.0 - self._w[7]) + self._aim
+            following *= (10.0 - d) / 9.0
+        following += d
+        following *= 1.0 - self._w[7]
+        following += self._aim
         return np.minimum(np.maximum(following, EASIEST), HARDEST)
 
     def next_stability(self, s: FloatArray, d: FloatArray, t: FloatArray, g: NDArray[Any], r: FloatArray) -> FloatArray:
         """Return the stability after a review at recall ``r``, of rows with one number an item."""
         w, forgotten, above_good = self._w, 1.0 - r, g - 3.0
-        gain = ((above_good * self._bend + self._slope) * above_good + 1.0) * self._gain
-        after: FloatArray = s + np.expm1(forgotten * w[10]) * s ** (1.0 - w[9]) * (11.0 - d) * gain
+        gain = above_good * self._bend  # and in place: the arrays cost more than the arithmetic
+        gain += self._slope
+        gain *= above_good
+        gain += 1.0
+        gain *= self._gain
+        after: FloatArray = np.expm1(forgotten * w[10])
+        after *= s ** (1.0 - w[9])
+        after *= 11.0 - d
+        after *= gain
+        after += s
         (lapsed,) = (g == _AGAIN).nonzero()
-        after[lapsed] = self._after_lapse(s[lapsed], d[lapsed], forgotten[lapsed])
+        after[lapsed] = self._after_lapse(s.take(lapsed), d.take(lapsed), forgotten.take(lapsed))
         if self._rules.same_day != "as any":
             (short,) = (t < 1.0).nonzero()
-            after[short] = self._same_day(s[short], g[short])
+            after[short] = self._same_day(s.take(short), g.take(short))
         np.maximum(after, _LEAST_DAYS, out=after)
         return np.minimum(after, _MOST_DAYS, out=after)
 

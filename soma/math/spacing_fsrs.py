@@ -246,7 +246,8 @@ class FSRS:
         >>> FSRS.published("6").next_difficulty(5.0, [1, 2, 3, 4]).round(2).tolist()
         [8.34, 6.67, 4.99, 3.31]
         """
-        return self._formulas.next_difficulty(difficulties(difficulty), grades("grade", grade))
+        d, g = broadcast(difficulty=difficulties(difficulty), grade=grade)
+        return self._formulas.next_difficulty(d, g)
 
     def next_stability_s(
         self, elapsed_s: ArrayLike, stability_s: ArrayLike, difficulty: ArrayLike, grade: ArrayLike

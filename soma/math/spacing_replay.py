@@ -117,7 +117,7 @@ def replay(model: FSRS, item: ArrayLike, time_s: ArrayLike, grade: ArrayLike, *,
         rows = rows[np.argsort(shortness[rows], kind="stable")]
         place, widths = _steps(histories, rows)
         with np.errstate(over="ignore", under="ignore"):
-            elapsed, seen, after[:, rows] = _walk(formulas, widths, times[place], marks[place], whole_days)
+            elapsed, seen, after[:, rows] = _walk(formulas, widths, times.take(place), marks.take(place), whole_days)
         if (elapsed < 0.0).any():
             raise InvalidParameterError("time_s", time_s, "must never fall within the reviews of one item")
         for whole, part in zip(before, seen, strict=True):
@@ -134,7 +134,7 @@ def _steps(histories: _Histories, rows: NDArray[np.int64]) -> tuple[NDArray[np.i
     start, n_reviews = histories.start[rows], histories.n_reviews[rows]
     widths = np.searchsorted(-n_reviews, -np.arange(n_reviews[0])).tolist()
     at = np.concatenate([start[:width] + k for k, width in enumerate(widths)])
-    return at if histories.order is None else histories.order[at], widths
+    return at if histories.order is None else histories.order.take(at), widths
 
 
 def _walk(
@@ -142,23 +142,23 @@ def _walk(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return elapsed days, then R, S in s and D before each review; and S in s, D and the time after the last ones."""
     elapsed, seen, n_items = np.empty(len(times)), np.empty((3, len(times))), widths[0]
-    elapsed[:n_items] = seen[:, :n_items] = np.nan
-    known = np.stack(
-        [formulas.first_stability(marks[:n_items]), formulas.first_difficulty(marks[:n_items]), times[:n_items]]
-    )
-    low = 0
+    last, now = np.empty((3, n_items)), slice(0, n_items)
+    elapsed[now] = seen[:, now] = np.nan
+    s, d = formulas.first_stability(marks[now]), formulas.first_difficulty(marks[now])
     for n_before, n in pairwise(widths):
-        now = slice(low := low + n_before, low + n)
-        (s, d, last), g, t = known[:, :n], marks[now], elapsed[now]
-        np.divide(times[now] - last, DAY, out=t)
+        last[:, n:n_before] = s[n:], d[n:], times[now][n:]
+        before, now = times[now][:n], slice(now.stop, now.stop + n)
+        s, d, g, t = s[:n], d[:n], marks[now], elapsed[now]
+        np.divide(times[now] - before, DAY, out=t)
         if whole_days:
             np.floor(t, out=t)
         r = formulas.recall(t, s)
         seen[0, now], seen[1, now], seen[2, now] = r, s, d
-        s[:], d[:], last[:] = formulas.next_stability(s, d, t, g, r), formulas.next_difficulty(d, g), times[now]
+        s, d = formulas.next_stability(s, d, t, g, r), formulas.next_difficulty(d, g)
+    last[:, : widths[-1]] = s, d, times[now]
     seen[1] *= DAY
-    known[0] *= DAY
-    return elapsed, seen, known
+    last[0] *= DAY
+    return elapsed, seen, last
 
 
 def _histories(items: NDArray[np.int64]) -> _Histories:
@@ -184,4 +184,4 @@ def _ids(item: ArrayLike) -> NDArray[np.int64]:
     is_whole = array.dtype.kind in "iu" and np.can_cast(array.dtype, np.int64)
     if not is_whole and array.size:
         raise InvalidParameterError("item", item, "must be 64-bit integers")
-    return array.astype(np.int64)
+    return array.astype(np.int64, copy=False)

@@ -9,18 +9,20 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import numpy as np
 
 from soma.errors import InvalidParameterError
 from soma.math.blocks import BLOCK_ROWS, Rows, require_numbers, require_positive_int, require_shape
 from soma.math.domain import FloatArray
+from soma.math.quantised import Codes, code_query
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "Best",
     "TopK",
     "cosine_error",
     "merge_top_k",
@@ -180,6 +182,7 @@ def top_k(
     block_rows: int = BLOCK_ROWS,
     live: NDArray[np.bool_] | None = None,
     at_least: float = -math.inf,
+    codes: Codes | None = None,
 ) -> TopK:
     """Return the k best rows, bit-equal to `top_k_reference` over the exact scores of the live rows.
 
@@ -214,6 +217,8 @@ def top_k(
         Which rows count; all by default.
     at_least : float
         Rows that score less do not count: the threshold that other segments have set.
+    codes : Codes, optional
+        The vectors in one byte a number: what is read is then these, by a compiled kernel (extra ``fast``).
 
     Returns
     -------
@@ -243,15 +248,15 @@ def top_k(
             raise InvalidParameterError(parameter, array.dtype, f"must be {np.dtype(kind)}")
     require_numbers("block_upper", block_upper, (-(-n // block_rows),))
     require_numbers("at_least", np.array(at_least), ())
-    slack = cosine_error(len(query))
-    best = _Best(k, ids, score, at_least)
+    nearness = _Nearness(query, vectors, codes, block_rows)
+    best = Best(k, ids, score, at_least)
     order = np.argsort(-block_upper, kind="stable")
     n_visited, start, batch = 0, 0, _FIRST_BATCH
     while start < len(order) and block_upper[order[start]] >= best.threshold:
         blocks = np.sort(order[start : start + batch])
         blocks = blocks[block_upper[blocks] >= best.threshold]
         start, batch = start + batch, min(_GROWTH * batch, _LARGEST_BATCH)
-        near, counts, alive, n_read = _read(query, vectors, blocks, block_rows, live)
+        near, reach, counts, alive, n_read = _read(nearness, blocks, live)
         row_of = partial(_row_of, blocks, block_rows, alive)
         n_visited += n_read
         if not len(near):
@@ -262,25 +267,46 @@ def top_k(
             nearest = _largest(near, best.enough)
             best.add(row_of(nearest))
         if upper_within is not None and best.threshold > -math.inf:
-            keep = near >= np.repeat(_cut(near, blocks, upper_within, slack, best.threshold), counts)
+            keep = _reaches(near, reach, counts, _cut(near, reach, blocks, upper_within, best.threshold))
         else:
             keep = np.ones(len(near), dtype=bool)
         keep[nearest] = False
         left = np.flatnonzero(keep)
-        _sift(row_of(left), near[left], upper, slack, best)
-    return TopK(best.rows, best.scores, n_visited, best.n_scored)
+        _sift(row_of(left), near[left], reach[left] if reach.ndim else reach, upper, best)
+    return best.answer(n_visited)
 
 
-class _Best:
-    """The best rows so far, and the score that another must reach."""
+class Lookup(Protocol):
+    """Ids by row: an array, or what stands for one that lies in pieces."""
 
-    def __init__(self, k: int, ids: NDArray[Any], score: Callable[[Rows], FloatArray], at_least: float) -> None:
+    def __getitem__(self, rows: Rows, /) -> NDArray[Any]:
+        """Return the ids of rows."""
+        ...
+
+
+class Best:
+    """The best rows so far, and the score that another must reach.
+
+    Parameters
+    ----------
+    k : int
+        How many, >= 1.
+    ids : Lookup
+        From rows to ids, unique, of any type that sorts.
+    score : callable
+        From rows to their exact scores.
+    at_least : float
+        Rows that score less do not count.
+    """
+
+    def __init__(self, k: int, ids: Lookup, score: Callable[[Rows], FloatArray], at_least: float = -math.inf) -> None:
         self.k, self.ids, self.score, self.threshold = k, ids, score, at_least
         self.rows, self.scores = np.empty(0, dtype=np.int64), np.empty(0)
         self.n_scored = 0
         self.enough = max(2 * k, 64)  # rows to score at once: so few cost hardly more than one
 
     def add(self, rows: Rows) -> None:
+        """Score rows, none of which was scored before, and keep the best."""
         if not len(rows):
             return
         scores = self.score(rows)
@@ -297,26 +323,61 @@ class _Best:
         if len(order) == self.k:
             self.threshold = float(self.scores[-1])
 
+    def add_those_that_may(self, rows: Rows, upper: FloatArray) -> None:
+        """Score the rows whose upper bounds reach the threshold, the most promising first: they raise it."""
+        left = upper >= self.threshold
+        while left.any():
+            rows, upper = rows[left], upper[left]
+            chosen = _largest(upper, self.enough)
+            self.add(rows[chosen])
+            left = upper >= self.threshold
+            left[chosen] = False
+
+    def answer(self, n_visited: int) -> TopK:
+        """Return the best rows, and how many were visited for them."""
+        return TopK(self.rows, self.scores, n_visited, self.n_scored)
+
+
+class _Nearness:
+    """About what the similarity of rows is, and how far from that it can be: one number for all, or one each."""
+
+    def __init__(self, query: Vectors, vectors: Vectors, codes: Codes | None, block_rows: int) -> None:
+        self.query, self.vectors, self.codes, self.block_rows = query, vectors, codes, block_rows
+        self.slack = np.array(cosine_error(len(query)))
+        self.coded = None if codes is None else code_query(query)
+
+    def of_blocks(self, blocks: Rows, n_rows: int) -> tuple[NDArray[Any], FloatArray]:
+        if self.codes is None or self.coded is None:
+            return products(self.query, self.vectors, blocks, self.block_rows, n_rows), self.slack
+        from soma.math.topk_numba import cosines  # noqa: PLC0415 - the compiler is loaded on first use
+
+        return cosines(self.coded, self.codes, blocks, self.block_rows, n_rows)
+
+    def of_rows(self, rows: Rows) -> tuple[NDArray[Any], FloatArray]:
+        return np.vecdot(self.vectors[rows], self.query), self.slack
+
 
 def _read(
-    query: Vectors, vectors: Vectors, blocks: Rows, block_rows: int, live: NDArray[np.bool_] | None
-) -> tuple[Vectors, Rows, Rows | None, int]:
-    """Return the products of live rows, how many a block has, their positions in the batch, and rows read."""
-    counts = np.minimum(len(vectors) - blocks * block_rows, block_rows)
+    nearness: _Nearness, blocks: Rows, live: NDArray[np.bool_] | None
+) -> tuple[NDArray[Any], FloatArray, Rows, Rows | None, int]:
+    """Return what is known of live rows, how many a block has, their positions in the batch, and rows read."""
+    block_rows = nearness.block_rows
+    counts = np.minimum(len(nearness.vectors) - blocks * block_rows, block_rows)
     n_rows = int(counts.sum())  # only the last block may be short
     alive: Rows | None = None  # all, without writing them down
     if live is None:
-        near, n_read = _products(query, vectors, blocks, block_rows, n_rows), n_rows
+        (near, reach), n_read = nearness.of_blocks(blocks, n_rows), n_rows
     else:
         is_alive = live[_row_of(blocks, block_rows, None, np.arange(n_rows))]
         alive, counts = np.flatnonzero(is_alive), np.add.reduceat(is_alive, np.cumsum(counts) - counts, dtype=np.int64)
         if 2 * len(alive) < n_rows:  # a copy of the few costs less than reading all in place
-            near, n_read = np.vecdot(vectors[_row_of(blocks, block_rows, None, alive)], query), len(alive)
+            (near, reach), n_read = nearness.of_rows(_row_of(blocks, block_rows, None, alive)), len(alive)
         else:
-            near, n_read = _products(query, vectors, blocks, block_rows, n_rows)[alive], n_rows
+            (near, reach), n_read = nearness.of_blocks(blocks, n_rows), n_rows
+            near, reach = near[alive], reach[alive] if reach.ndim else reach
     if len(near) and not math.isfinite(float(near.max()) - float(near.min())):
         raise InvalidParameterError("vectors", near, "must have finite products with the query")
-    return near, counts, alive, n_read
+    return near, reach, counts, alive, n_read
 
 
 def _row_of(blocks: Rows, block_rows: int, alive: Rows | None, chosen: Rows) -> Rows:
@@ -324,7 +385,7 @@ def _row_of(blocks: Rows, block_rows: int, alive: Rows | None, chosen: Rows) -> 
     return np.asarray(blocks[block] * block_rows + within)
 
 
-def _products(query: Vectors, vectors: Vectors, blocks: Rows, block_rows: int, n_rows: int) -> Vectors:
+def products(query: Vectors, vectors: Vectors, blocks: Rows, block_rows: int, n_rows: int) -> Vectors:
     """Return float32 products; runs of neighbouring blocks are read in place and at once."""
     near = np.empty(n_rows, dtype=np.float32)
     done = 0
@@ -335,8 +396,9 @@ def _products(query: Vectors, vectors: Vectors, blocks: Rows, block_rows: int, n
     return near
 
 
-def _cut(near: Vectors, blocks: Rows, upper_within: Bound, slack: float, threshold: float) -> Vectors:
-    """Return for each block a product below which no row of it can reach the threshold."""
+def _cut(near: NDArray[Any], reach: FloatArray, blocks: Rows, upper_within: Bound, threshold: float) -> FloatArray:
+    """Return for each block a similarity below which no row of it can reach the threshold."""
+    slack = float(reach.max())
     low, high = float(near.min()) - slack, float(near.max()) + slack
     edges = np.clip(np.linspace(low, high, _PARTS + 1), -1.0, 1.0)
     each = np.repeat(blocks, _PARTS)
@@ -344,26 +406,27 @@ def _cut(near: Vectors, blocks: Rows, upper_within: Bound, slack: float, thresho
     require_numbers("upper_within", bound, each.shape)
     reaches = bound.reshape(len(blocks), _PARTS) >= threshold
     first = reaches.argmax(axis=1)
-    cut = np.where(first > 0, edges[first] - slack, -np.inf)  # nothing lies below the first part, rounding apart
+    cut = np.where(first > 0, edges[first], -np.inf)  # nothing lies below the first part, rounding apart
     cut[~reaches.any(axis=1)] = np.inf
-    return np.nextafter(cut.astype(np.float32), np.float32(-np.inf))
+    return cut
 
 
-def _sift(rows: Rows, near: Vectors, upper: Bound, slack: float, best: _Best) -> None:
+def _reaches(near: NDArray[Any], reach: FloatArray, counts: Rows, cut: FloatArray) -> NDArray[np.bool_]:
+    if reach.ndim:
+        return np.asarray(near + reach >= np.repeat(cut, counts))
+    lowest = np.nextafter((cut - reach).astype(np.float32), np.float32(-np.inf))
+    return np.asarray(near >= np.repeat(lowest, counts))
+
+
+def _sift(rows: Rows, near: NDArray[Any], reach: FloatArray, upper: Bound, best: Best) -> None:
     """Score the rows that may enter, the most promising first: they raise the threshold for all the others."""
     if len(rows) <= best.enough:
         best.add(rows)
         return
     wide = near.astype(np.float64)
-    bound = upper(rows, np.clip(wide - slack, -1.0, 1.0), np.clip(wide + slack, -1.0, 1.0))
+    bound = upper(rows, np.clip(wide - reach, -1.0, 1.0), np.clip(wide + reach, -1.0, 1.0))
     require_numbers("upper", bound, rows.shape)
-    left = bound >= best.threshold
-    while left.any():
-        rows, bound = rows[left], bound[left]
-        chosen = _largest(bound, best.enough)
-        best.add(rows[chosen])
-        left = bound >= best.threshold
-        left[chosen] = False
+    best.add_those_that_may(rows, bound)
 
 
 def _largest(values: NDArray[np.floating[Any]], m: int) -> Rows:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Self
 
+from soma.state.fields import as_uuid
 from soma.state.namespace import Namespace
 from soma.state.record import MemoryRecord
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from soma.embedded import EmbeddedStore
     from soma.embedding import Embedder
 
@@ -39,6 +45,22 @@ class MemoryBase:
         with self._store.storage.reading():
             memories = self._store.storage.records.live(self._store.namespace)
         return (memory.record for memory in memories)
+
+    def records(self, ids: Iterable[UUID | str]) -> list[MemoryRecord]:
+        """Return the records of live memories, in the order of their ids; from one reading.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such live memory.
+        """
+        wanted = [as_uuid("id", id) for id in ids]
+        with self._store.storage.reading():
+            return [memory.record for memory in self._store.live(wanted)]
+
+    def vectors(self, records: Sequence[MemoryRecord]) -> NDArray[np.float32]:
+        """Return the unit vectors of the texts of records, shape (n, d): those that the store keeps, where it does."""
+        return self._store.vectors(records)
 
     def __enter__(self) -> Self:
         return self

@@ -72,8 +72,10 @@ class Recall:
         How many memories were ranked.
     explanations : sequence of Explanation
         Of a set-level policy, why each hit has its score, which its own features do not tell; else empty.
-    n_visited : int, optional
-        How many memories the exact index read to find the best; None where all of them were scored.
+    way : str
+        How the hits were found: ``"scan"`` over every memory, or by an index that says so. The answer is the same.
+    n_visited : int
+        How many memories were read for it.
     """
 
     query: Query
@@ -82,20 +84,13 @@ class Recall:
     hits: tuple[Hit, ...]
     n_candidates: int
     explanations: Sequence[Explanation] = ()
-    n_visited: int | None = None
+    way: str = "scan"
+    n_visited: int = 0
 
     @property
     def times(self) -> tuple[NamedTime, ...]:
         """The times that the words of the query name, as seen from ``now_s``: what the term ``when`` reads."""
         return () if self.query.text is None else named_times(self.query.text, self.now_s)
-
-    @property
-    def way(self) -> str:
-        """How the hits were found: by the exact index, or by scoring all candidates, and why."""
-        if self.n_visited is not None:
-            return f"the exact index read {self.n_visited:,} of {self.n_candidates:,} memories"
-        why = f": {self.policy.why_not}" if self.policy.why_not else ""
-        return f"all {self.n_candidates:,} memories were scored{why}"
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -124,6 +119,12 @@ class Recall:
             return _with_reasons(self.explanations[rank], self.hits[rank].reasons)
         columns = {name: np.array([value]) for name, value in self.hits[rank].features.items()}
         return _with_reasons(self.policy.explain(columns, 0), self.hits[rank].reasons)
+
+    @property
+    def search(self) -> str:
+        """How the hits were found, in words: by what, and how many memories were read."""
+        why = f", since {self.policy.why_not}" if self.way == "scan" and self.policy.why_not else ""
+        return f"found by {self.way}: {self.n_visited:,} of {self.n_candidates:,} memories read{why}"
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one flat dictionary a hit: rank, score, what identifies the memory, and every feature."""
@@ -283,6 +284,8 @@ def collect(
     columns: Mapping[str, NDArray[Any]],
     n_candidates: int,
     explanations: Sequence[Explanation] = (),
+    *,
+    way: str = "scan",
     n_visited: int | None = None,
     reasons: Sequence[Mapping[str, Mapping[str, float]]] = (),
 ) -> Recall:
@@ -302,8 +305,10 @@ def collect(
         How many memories were ranked.
     explanations : sequence of Explanation
         Of a set-level policy, one a hit.
+    way : str
+        How they were found.
     n_visited : int, optional
-        As of `Recall`.
+        How many memories were read; all by default.
     reasons : sequence of mapping
         As of `Hit`, one a hit; by default none.
     """
@@ -317,7 +322,8 @@ def collect(
         )
         for i, record in enumerate(records)
     )
-    return Recall(query, policy, now_s, hits, n_candidates, explanations, n_visited)
+    visited = n_candidates if n_visited is None else n_visited
+    return Recall(query, policy, now_s, hits, n_candidates, explanations, way, visited)
 
 
 def _with_reasons(tree: Explanation, reasons: Mapping[str, Mapping[str, float]]) -> Explanation:
