@@ -27,7 +27,8 @@ importance = 0.5 + 0.5 * p.importance()
 fading = p.decay(decay.Power(scale_s=30 * DAY, exponent=0.5), of=p.idle_s)
 fused = 0.5 * p.minmax(p.similarity()) + 0.5 * p.minmax(p.bm25())
 POLICIES = {
-    "dense with both factors": p.similarity().clip(0) * importance * fading,
+    "default": p.default(),
+    "default of vectors alone": p.presets.dense(),
     "fused, importance": fused * importance,
     "fused, fading": fused * fading,
     "fused, importance, fading": fused * importance * fading,
