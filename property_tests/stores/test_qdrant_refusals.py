@@ -1,4 +1,4 @@
-"""What is not as it should be with vectors in Qdrant: another model, lost points, a damaged folder, a server that says no.
+"""What is not as it should be with vectors in Qdrant: another model, lost points, a damaged folder, a server's no.
 
 Errors of a server come over HTTP from a program that answers with them.
 """
@@ -14,19 +14,24 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
 import soma
 from property_tests.stores.indexes import IMITATED, edge_index
 from property_tests.stores.test_vectors_qdrant import NOW, OTHER, SMALL, TEXTS, filled, scores, settings, shared, texts
-from soma import Settings
+from soma import Namespace, Query, Settings
+from soma import policy as p
 from soma.errors import ConfigurationError, SomaError, StoreBusyError, StoreError
+from soma.math.similarity import unit_vectors
 from soma.reembedding import reembed_storage
+from soma.state.query import Filter
 from soma.stores.qdrant_engine import Place, PointOf
 from soma.stores.qdrant_server import ServerEngine
+from soma.stores.rows import IndexRow
 from soma.stores.sqlite import SqliteStorage
 from soma.stores.vectors_qdrant import QdrantIndex
 
@@ -133,6 +138,21 @@ def test_lost_vectors_are_an_error_that_names_the_command_which_makes_them_again
     assert soma.reembed(of, "hashing").n_made == 0
     with soma.create_memory(settings=of) as memory:
         assert scores(memory) == wanted
+
+
+def test_one_lost_among_many_is_noticed_before_the_first_answer(swift_path: Path) -> None:
+    n = 2_000  # more than are asked for: that the lost one is not among the nearest tells nothing
+    place = Place("c0ffee", "lab", "test", 4)
+    rows = [IndexRow(UUID(int=i + 1), NOW, NOW, 5, "episodic", None, (), b"") for i in range(n)]
+    index = edge_index(swift_path, place)
+    index.upsert(rows, list(unit_vectors(np.random.default_rng(0).normal(size=(n, 4)))), 1)
+    index.follow("log", 1)
+    edge = index.engine._edge  # type: ignore[attr-defined]
+    index.engine._open.update(edge.UpdateOperation.delete_points([UUID(int=7)]))  # type: ignore[attr-defined]
+    query = Query(embedding=(1.0, 0.0, 0.0, 0.0))
+    with pytest.raises(StoreError, match=r"are not whole \(1,999 of 2,000\)"):
+        index.search(query, p.similarity(), Namespace("lab", dimension=1), NOW, 3, Filter())
+    index.close()
 
 
 def test_a_damaged_folder_is_one_sentence_that_says_what_to_do(swift_path: Path) -> None:
