@@ -133,6 +133,11 @@ def test_points_of_a_common_cell_are_nearer_than_its_side(drawn: tuple) -> None:
     assert np.abs(x[0] - x[1]).max() < 2.0 ** -float(common_level(a, b, d, levels))
 
 
+def test_integers_of_python_are_codes_too() -> None:
+    codes = np.array([2**63, 5], dtype=object)
+    assert np.array_equal(morton_decode(codes, 2, 32), morton_decode(np.array([2**63, 5], np.uint64), 2, 32))
+
+
 def test_near_points_need_not_share_a_prefix() -> None:
     left, right = address([[np.nextafter(0.5, 0)], [0.5]], Frame.unit(1), 52)
     assert common_level(left, right, 1, 52) == 0

@@ -178,8 +178,7 @@ class Recalling(Travelling):
                 now = self._instant_of(as_of)
         now_s = self._store.clock() if now is None else to_seconds("now", now)
         if state is None:
-            with self._store.storage.reading():
-                return [LabRecall.of(self._store.search(one, scored, now_s, k, kept)) for one in asked]
+            return [LabRecall.of(found) for found in self._store.search(asked, scored, now_s, k, kept)]
         if self.namespace not in state.namespaces:
             state, _ = state.register(self._store.registration)
         live = [memory for memory in state.live(self.namespace) if kept.admits(memory.record, now_s)]

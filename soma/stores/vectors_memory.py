@@ -340,7 +340,7 @@ class ExactIndex:
             Found(
                 [UUID(bytes=bytes(id).ljust(16, b"\0")) for id in view[best.rows]],
                 best.scores,
-                one.exact(best.rows),
+                one.known(best.rows),
                 n_candidates,
                 best.n_visited,
                 FAST_WAY if is_compiled else WAY,

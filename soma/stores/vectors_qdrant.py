@@ -178,6 +178,14 @@ class QdrantIndex:
                 ) from None
         return None if self._is_behind() else search.found()
 
+    def search_batch(
+        self, queries: Sequence[Query], policy: Policy, namespace: Namespace, now_s: float, k: int, keep: Filter
+    ) -> list[Found] | None:
+        """Return what `search` returns for each query, or None if it returned None for one."""
+        found = [self.search(query, policy, namespace, now_s, k, keep) for query in queries]
+        told = [one for one in found if one is not None]
+        return told if len(told) == len(found) else None
+
     def _require_whole(self) -> None:
         """Count once after each opening."""
         if not self._is_whole:

@@ -196,14 +196,17 @@ def _agrees(index: VectorIndex, memories: dict[UUID, StoredMemory], drawn: np.ra
             k=k,
             vectors=_vectors,
         )
-        found = index.search(query, policy, LAB, NOW_S, k, keep)
-        assert found is not None, f"nobody else changes it, and it keeps what {keep} asks"
-        said = f"{policy} under {keep}, k = {k}"
-        assert found.ids == [hit.record.id for hit in wanted], said
-        assert found.scores.tolist() == [hit.score for hit in wanted], said
-        assert found.n_candidates == wanted.n_candidates, said
-        for hit in wanted:
-            assert {name: column[hit.rank].item() for name, column in found.columns.items()} == hit.features, said
+        other = Query(embedding=drawn.integers(-3, 4, DIMENSION).astype(np.float64))  # type: ignore[arg-type]
+        batch = index.search_batch([other, query], policy, LAB, NOW_S, k, keep)
+        assert batch is not None, "as many at once as one by one"
+        for found in (index.search(query, policy, LAB, NOW_S, k, keep), batch[1]):
+            assert found is not None, f"nobody else changes it, and it keeps what {keep} asks"
+            said = f"{policy} under {keep}, k = {k}"
+            assert found.ids == [hit.record.id for hit in wanted], said
+            assert found.scores.tolist() == [hit.score for hit in wanted], said
+            assert found.n_candidates == wanted.n_candidates, said
+            for hit in wanted:
+                assert {name: column[hit.rank].item() for name, column in found.columns.items()} == hit.features, said
 
 
 def _put(index: VectorIndex, memories: dict[UUID, StoredMemory], position: int) -> dict[UUID, StoredMemory]:
