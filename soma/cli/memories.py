@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -21,9 +21,27 @@ from soma.state.recall import Recall
 __all__ = ["consolidate", "forget", "recall", "remember", "stats"]
 
 
+def as_importance(_ctx: click.Context, parameter: click.Parameter, written: str) -> int | Literal["auto"]:
+    """Return a whole number, or ``"auto"`` as it stands."""
+    if written == "auto":
+        return "auto"
+    try:
+        return int(written)
+    except ValueError:
+        raise click.BadParameter(f"{written!r} is neither a whole number nor auto", param=parameter) from None
+
+
 @click.command()
 @click.argument("text")
-@click.option("--importance", "-i", default=5, show_default=True, help="Raw importance, 0 to 10.")
+@click.option(
+    "--importance",
+    "-i",
+    default="5",
+    show_default=True,
+    metavar="INTEGER|auto",
+    callback=as_importance,
+    help="Raw importance, 0 to 10; auto reads it off the words.",
+)
 @click.option("--tag", "-t", "tags", multiple=True, help="A label; may be given several times.")
 @click.option("--payload", help="A JSON object to keep with the memory; - reads standard input.")
 @click.option("--timestamp", help="When it happened: ISO 8601.  [default: now]")
@@ -33,7 +51,7 @@ __all__ = ["consolidate", "forget", "recall", "remember", "stats"]
 @as_json
 def remember(
     text: str,
-    importance: int,
+    importance: int | Literal["auto"],
     tags: tuple[str, ...],
     payload: str | None,
     timestamp: str | None,
