@@ -14,6 +14,9 @@ BIN := $(VENV)/bin
 UV := $(VENV)/bootstrap/bin/uv
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-for-demo
+BENCH := $(VENV)-bench
+BENCH_STAMP := $(BENCH)/.installed
+REAL ?= $(BENCH)/real_vectors.npy
 NOTEBOOKS := --nbval --nbval-current-env --nbval-cell-timeout=120 --nbval-sanitize-with notebooks/nbval_sanitize.cfg
 TESTS := --doctest-modules soma export/soma_export property_tests
 
@@ -70,8 +73,11 @@ lock: $(STAMP)  ## resolve requirements.lock anew after a change of pyproject.to
 	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --universal --generate-hashes \
 	  --no-header --no-annotate $(LOCK_FLAGS) -o requirements.lock
 
-bench: $(STAMP)  ## measure the ratios of the performance report (minutes)
-	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+bench: $(BENCH_STAMP)  ## measure the ratios of benchmarks/REPORT.md against peers (an hour); REAL=FILE.npy, its vectors
+	test -f $(REAL) || $(BENCH)/bin/python benchmarks/real_vectors.py $(REAL)
+	for script in state spacing index; do $(BENCH)/bin/python benchmarks/bench_$$script.py || exit 1; done
+	$(BENCH)/bin/python benchmarks/bench_recall.py --real $(REAL)
+	$(BENCH)/bin/python benchmarks/report.py
 
 chaos: $(STAMP)  ## kill workers and servers while 100,000 events are taken (minutes); SEED=7 KILLS=200
 	$(BIN)/python -m property_tests.export.chaos --events 100000 --kills $(or $(KILLS),200) --seed $(or $(SEED),7)
@@ -124,6 +130,15 @@ $(STAMP): pyproject.toml requirements.lock | $(VENV)/.python
 	fi
 	@$(BIN)/python -c 'import matplotlib.font_manager'  # lists the fonts, which a notebook would tell of
 	@touch $(DEMO_STAMP) $@
+
+# The same and the peers, which nothing but benchmarks needs.
+$(BENCH_STAMP): benchmarks/requirements.txt $(STAMP)
+	@echo "installing into $(BENCH)" >&2
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BENCH)
+	@$(BIN)/uv pip sync --quiet --python $(BENCH)/bin/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --no-deps -r benchmarks/requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --no-build-isolation --no-deps --editable .
+	@touch $@
 
 # The third of them that the demo needs: 4 s from an empty cache instead of 13.
 $(DEMO_STAMP): pyproject.toml requirements.lock | $(VENV)/.python

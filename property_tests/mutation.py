@@ -34,7 +34,7 @@ import pytest
 ROOT: Final = Path(__file__).resolve().parents[1]
 TESTS: Final = ("property_tests/math", "soma/math")
 SEARCHES: Final = {"laws": (25, 5.0), "longer search": (150, 1.5)}
-"""Examples a law, without shrinking; and of the tests that enter a function the fastest, by seconds of the first search."""
+"""Examples a law, without shrinking; of the tests that enter a function the fastest, by seconds of the first search."""
 
 TYPES: Final = "types"
 MAX_BYTES: Final = 8 << 30

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import numpy as np
 
 from soma.embedding import record_vectors
-from soma.errors import ConfigurationError, InvalidParameterError, NotFoundError, StoreError
+from soma.errors import ConfigurationError, InvalidParameterError, NotFoundError, SomaError, StoreError
 from soma.math import projection
 from soma.state.events import (
     Event,
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from soma.stores.protocols import Found, Storage, VectorIndex
 
 __all__ = ["EmbeddedStore", "take"]
+
+MOST_HITS: Final = 10_000
+"""Most records that are kept at hand because they were hits."""
 
 
 class EmbeddedStore:
@@ -76,24 +80,33 @@ class EmbeddedStore:
         self.index = index
         self._made: dict[bytes, NDArray[np.float32]] = {}
         self._candidates: Candidates | None = None
+        log, self._position = index.followed()  # before the snapshot: others may go on after it
+        self._hits: dict[UUID, MemoryRecord] = {}
         with storage.reading():
             self.registration = storage.records.namespaces().get(self.namespace, registration)
-            log, self._position = index.followed()
-            if log != storage.identity or self._position > storage.log.head():
+            if self._position and log == self._mark(self._position):
+                index.resume(lambda: storage.records.index_rows(self.namespace))
+            else:
                 self._fill()
-        self._catch_up()
+            self._catch_up()
+
+    def _mark(self, position: int) -> str:
+        """Return a name for the log up to a position: one that went another way since, as a backup may, has another."""
+        last = next(self.storage.log.read(position - 1), None)
+        return f"{self.storage.identity} {last[1].event_id}" if last is not None and last[0] == position else ""
 
     def _fill(self) -> None:
         """Put every live memory into an empty index."""
         self.index.clear()
+        self._hits, self._candidates = {}, None  # what the log has told since the last position is not told again
         self._position = self.storage.log.head()
         rows = self.storage.records.index_rows(self.namespace)
-        vectors = self.storage.vectors.get(self.embedder.revision, [row.vector_key for row in rows])
+        vectors = self._kept([row.vector_key for row in rows])
         missing = self.live([row.id for row in rows if row.vector_key not in vectors])
         if missing:
             vectors |= self._vectors_by_key([memory.record for memory in missing])
         self.index.upsert(rows, [vectors[row.vector_key] for row in rows], self._position)
-        self.index.follow(self.storage.identity, self._position)
+        self.index.follow(self._mark(self._position), self._position)
 
     def __len__(self) -> int:
         """Return the number of live memories."""
@@ -134,31 +147,41 @@ class EmbeddedStore:
                 asked[i] = Query(text=text, embedding=tuple(vector))
         return asked
 
-    def search(self, query: Query, policy: Policy, now_s: float, k: int, keep: Filter) -> Recall:
-        """Return the ``k`` best memories: by the index where it can serve the policy, else over all candidates.
+    def search(self, queries: Sequence[Query], policy: Policy, now_s: float, k: int, keep: Filter) -> list[Recall]:
+        """Return the ``k`` best memories for each query: by the index where it can serve the policy, else over all.
 
         Both give what `soma.state.recall.rank` gives.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise InvalidParameterError("k", k, "must be an integer >= 1")
+        if not queries:
+            return []
         with self.storage.reading():
             self._catch_up()
-            if query.embedding is not None and policy.index_servable and not keep.where:
-                found = self._found(query, policy, now_s, k, keep)
-                return collect(
-                    query,
-                    policy,
-                    now_s,
-                    self._live_records(found.ids),
-                    found.scores,
-                    found.columns,
-                    found.n_candidates,
-                    way=found.way,
-                    n_visited=found.n_visited,
-                )
+            is_served = policy.index_servable and not keep.where
+            if is_served and all(query.embedding is not None for query in queries):
+                found = self._found(queries, policy, now_s, k, keep)
+                if found is not None:
+                    return [
+                        collect(
+                            query,
+                            policy,
+                            now_s,
+                            self._live_records(one.ids),
+                            one.scores,
+                            one.columns,
+                            one.n_candidates,
+                            way=one.way,
+                            n_visited=one.n_visited,
+                        )
+                        for query, one in zip(queries, found, strict=True)
+                    ]
             candidates = self._all_candidates()
             candidates.prepare(policy, keep, lambda: self.storage.records.live(self.namespace))
-            return candidates.search(query, policy, self.registration, now_s, k, keep, self._live_records)
+            return [
+                candidates.search(query, policy, self.registration, now_s, k, keep, self._live_records)
+                for query in queries
+            ]
 
     def _all_candidates(self) -> Candidates:
         """Return what policies read that no index serves; made for the first of them; then it follows the log."""
@@ -169,12 +192,14 @@ class EmbeddedStore:
             self._candidates = candidates
         return self._candidates
 
-    def _found(self, query: Query, policy: Policy, now_s: float, k: int, keep: Filter) -> Found:
+    def _found(
+        self, queries: Sequence[Query], policy: Policy, now_s: float, k: int, keep: Filter
+    ) -> list[Found] | None:
         try:
-            return self.index.search(query, policy, self.registration, now_s, k, keep)
+            return self.index.search_batch(queries, policy, self.registration, now_s, k, keep)
         except DamagedIndexError:  # it is derived: what its files have lost, the log has not
             self._fill()
-            return self.index.search(query, policy, self.registration, now_s, k, keep)
+            return self.index.search_batch(queries, policy, self.registration, now_s, k, keep)
 
     def place(self, records: Sequence[MemoryRecord]) -> list[MemoryRecord]:
         """Return the records with the coordinates that the namespace's projector gives to their vectors.
@@ -221,7 +246,7 @@ class EmbeddedStore:
             vectors |= self._vectors_by_key(made)
             self.storage.vectors.put(self.embedder.revision, vectors)
             self.storage.vectors.drop_unused(stale)
-        self._catch_up()
+        self._catch_up_or_later()
         return effects
 
     def append(self, events: Sequence[Event]) -> None:
@@ -252,7 +277,7 @@ class EmbeddedStore:
                     made[event.record.id] = event.record
             self.storage.vectors.put(self.embedder.revision, self._vectors_by_key(list(made.values())))
             self.storage.vectors.drop_unused(stale)
-        self._catch_up()
+        self._catch_up_or_later()
 
     def _refuse_other_vectors(self) -> None:
         """Raise if the store's vectors were made again by another embedder since it was opened."""
@@ -269,15 +294,20 @@ class EmbeddedStore:
             self.storage.records.register(self.registration)
         return known or self.registration
 
+    def _catch_up_or_later(self) -> None:
+        """Bring the index to what was written. If that fails, the write stands; every read tries again, and says so."""
+        with suppress(SomaError):
+            self._catch_up()
+
     def _catch_up(self) -> None:
         """Bring the index to the head of the log, whoever wrote it."""
         try:
-            self._follow()
+            self._put_in()
         except DamagedIndexError:
             with self.storage.reading():
                 self._fill()
 
-    def _follow(self) -> None:
+    def _put_in(self) -> None:
         with self.storage.reading():
             head = self.storage.log.head()
             if head == self._position:
@@ -290,14 +320,22 @@ class EmbeddedStore:
             gone = [id for id, memory in zip(ids, stored, strict=True) if not isinstance(memory, StoredMemory)]
             self.index.remove(gone, head)
             self.index.upsert(rows, [vectors[row.vector_key] for row in rows], head)
-            self.index.follow(self.storage.identity, head)
+            self.index.follow(self._mark(head), head)
+            for id in ids:
+                self._hits.pop(id, None)
             if self._candidates is not None:
                 self._candidates.drop(gone)
                 self._candidates.put(live, np.array([vectors[row.vector_key] for row in rows], dtype=np.float32))
             self._position = head
 
     def _live_records(self, ids: Sequence[UUID]) -> list[MemoryRecord]:
-        return [memory.record for memory in self.live(ids)]
+        """Return the records of live memories: those that were hits lately are at hand."""
+        missing = [id for id in ids if id not in self._hits]
+        if len(self._hits) + len(missing) > MOST_HITS:
+            self._hits.clear()
+            missing = list(ids)
+        self._hits |= {memory.record.id: memory.record for memory in self.live(missing)}
+        return [self._hits[id] for id in ids]
 
     def live(self, ids: Sequence[UUID]) -> list[StoredMemory]:
         """Return live memories by id, in their order, or raise `NotFoundError`."""
@@ -314,11 +352,16 @@ class EmbeddedStore:
         rows = [by_key[vector_key(record)] for record in records]
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.embedder.dimension)
 
+    def _kept(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
+        """Return the vectors that the storage keeps; one of another dimension is damaged, and made again."""
+        kept = self.storage.vectors.get(self.embedder.revision, keys)
+        return {key: vector for key, vector in kept.items() if len(vector) == self.embedder.dimension}
+
     def _vectors_by_key(self, records: Sequence[MemoryRecord]) -> dict[bytes, NDArray[np.float32]]:
         by_key = {vector_key(record): record for record in records}
         found = {key: self._made[key] for key in by_key if key in self._made}
         with self.storage.reading():
-            found |= self.storage.vectors.get(self.embedder.revision, [key for key in by_key if key not in found])
+            found |= self._kept([key for key in by_key if key not in found])
         missing = [key for key in by_key if key not in found]
         if missing:
             made = dict(zip(missing, record_vectors(self.embedder, [by_key[key] for key in missing]), strict=True))

@@ -22,15 +22,17 @@ from soma.memory import Memory
 from soma.reembedding import Reembedded, reembed_storage
 from soma.settings import MemoryMode, Settings, as_mode
 from soma.state.namespace import Namespace, Projector
+from soma.stores.indexes import vector_index
+from soma.stores.qdrant_engine import Place
 from soma.stores.redis_storage import RedisStorage
+from soma.stores.relayed import RelayedStorage, relay_at_hand
 from soma.stores.segment_files import SegmentFiles
 from soma.stores.sqlite import SqliteStorage
-from soma.stores.vectors_memory import ExactIndex
 
 if TYPE_CHECKING:
     from soma.stores.protocols import Storage, VectorIndex
 
-__all__ = ["MemoryMode", "Reembedded", "Settings", "create_memory", "open", "reembed"]
+__all__ = ["MemoryMode", "Reembedded", "Settings", "create_memory", "open", "open_storage", "reembed"]
 
 TEST_IDS: Final = UUID("7b0f7c2e-4a7f-5d0a-9f57-2f3f6c1f0e11")
 
@@ -52,7 +54,9 @@ def create_memory(
     Returns
     -------
     Memory
-        ``DEVELOPMENT``: the durable store at ``settings.path``, or in Redis where ``settings.redis_url`` names one.
+        ``DEVELOPMENT``: the durable store at ``settings.path``, or in Redis where ``settings.redis_url`` names one; its
+        vectors in the exact index, or in Qdrant where ``settings.qdrant_path`` or ``qdrant_url`` names one. With
+        ``settings.is_dual_write`` every event is published to Kafka as well, after it was stored.
         ``TEST``: a store in fakeredis, in the process's memory, whose clock and ids are deterministic: the clock
         starts at 0 and advances a second at each reading.
         ``LEGACY_COMPAT``, if ``settings.is_legacy_allowed``: what the dump of version 1 at ``settings.legacy_path``
@@ -89,15 +93,44 @@ def create_memory(
 
 
 def _development(settings: Settings, is_read_only: bool) -> Memory:
-    for name in ("SOMA_QDRANT_URL", "SOMA_QDRANT_PATH"):
-        if settings.shown()[name] != "unset":
-            raise ConfigurationError(f"{name} is set, and this version has no adapter for it", f"unset {name}")
+    storage = open_storage(settings, is_read_only=is_read_only)
+    return _memory(storage, settings.namespace, _asked(settings), settings, frame=_box(), clock=time.time, new_id=uuid4)
+
+
+def open_storage(settings: Settings, *, is_read_only: bool = False) -> Storage:
+    """Return what keeps log and records in the mode ``DEVELOPMENT``: for the store as a whole, whatever its namespaces.
+
+    Parameters
+    ----------
+    settings : Settings
+        Redis where they name one, else the folder; with ``is_dual_write`` what is written is published as well.
+    is_read_only : bool
+        Refuse every write, and publish nothing; the store must exist.
+
+    Raises
+    ------
+    ConfigurationError
+        For a package or a setting that is missing.
+    StoreError
+        If what is asked for is not there, or does not answer.
+    """
     storage: Storage
     if settings.redis_url is None:
         storage = SqliteStorage(settings.path.expanduser(), is_read_only=is_read_only)
     else:
         storage = RedisStorage.from_url(settings.redis_url, settings.redis_name, is_read_only=is_read_only)
-    return _memory(storage, settings.namespace, _asked(settings), frame=_box(), clock=time.time, new_id=uuid4)
+    if is_read_only or not settings.is_dual_write:
+        return storage
+    try:
+        relay = relay_at_hand()
+        try:
+            return RelayedStorage(storage, relay)
+        except BaseException:
+            relay.close()
+            raise
+    except BaseException:
+        storage.close()
+        raise
 
 
 def _test(settings: Settings) -> Memory:
@@ -112,6 +145,7 @@ def _test(settings: Settings) -> Memory:
         RedisStorage(FakeRedis(host=str(uuid4()))),  # a server of its own
         settings.namespace,
         _asked(settings),
+        Settings(),
         frame=_box(),
         clock=lambda: float(next(ticks)),
         new_id=lambda: uuid5(TEST_IDS, str(next(numbers))),
@@ -142,7 +176,9 @@ def _legacy(settings: Settings) -> Memory:
     )
     storage = SqliteStorage(None)
     frame = _frame_of([record.coordinate for record in records])
-    memory = _memory(storage, settings.namespace, _asked(settings), frame=frame, clock=time.time, new_id=uuid4)
+    memory = _memory(
+        storage, settings.namespace, _asked(settings), Settings(), frame=frame, clock=time.time, new_id=uuid4
+    )
     try:
         memory.store_many(records, is_history=True)
     except BaseException:
@@ -218,23 +254,26 @@ def open(  # noqa: A001 - soma.open is the name that users type
     ('ci',)
     """
     storage = SqliteStorage(Path(path).expanduser(), is_read_only=is_read_only)
-    return _memory(storage, namespace, embedder, frame=_box(dimension), clock=clock, new_id=uuid4)
+    return _memory(storage, namespace, embedder, Settings(), frame=_box(dimension), clock=clock, new_id=uuid4)
 
 
 def reembed(
-    path: str | os.PathLike[str],
+    store: str | os.PathLike[str] | Settings,
     embedder: Embedder | str,
     *,
     batch: int = 256,
     progress: Callable[[int, int], None] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Reembedded:
-    """Make the vectors of an embedded store again by another embedder, and make that one the store's own.
+    """Make the vectors of a store again by another embedder, and make that one the store's own.
+
+    Vectors in Qdrant are filled in beside the old ones before the swap; by the store's own embedder they are filled in
+    again.
 
     Parameters
     ----------
-    path : str or path
-        The folder that holds the store; nobody should be writing to it.
+    store : str, path or Settings
+        The folder that holds the store, or what names it and where its vectors are. Nobody should be writing to it.
     embedder : Embedder or str
         As for `open`.
     batch : int
@@ -252,7 +291,7 @@ def reembed(
     Raises
     ------
     StoreError
-        If the path holds no store.
+        If there is no store, or Qdrant does not answer.
     ConfigurationError
         For an unknown embedder, or one that is not installed.
 
@@ -267,26 +306,49 @@ def reembed(
     >>> done.after, done.n_made
     ('hashing-v1-d64', 1)
     """
-    SqliteStorage(Path(path).expanduser(), is_read_only=True).close()  # it must be there already
-    storage = SqliteStorage(Path(path).expanduser())
+    settings = store if isinstance(store, Settings) else Settings(path=Path(store))
+    if settings.mode is not MemoryMode.DEVELOPMENT:
+        raise ConfigurationError(f"a store of the mode {settings.mode.value} keeps no vectors", "unset SOMA_MODE")
+    open_storage(settings, is_read_only=True).close()  # it must be there already
+    storage = open_storage(settings)
     try:
         chosen, name = _built(embedder)
-        return reembed_storage(storage, chosen, name=name, clock=clock, new_id=uuid4, batch=batch, progress=progress)
+
+        def index_of(namespace: str) -> VectorIndex:
+            return _index(settings, storage, namespace, chosen, name, is_new=True)
+
+        return reembed_storage(
+            storage,
+            chosen,
+            name=name,
+            clock=clock,
+            new_id=uuid4,
+            batch=batch,
+            progress=progress,
+            index_of=index_of if settings.has_qdrant else None,
+        )
     finally:
         storage.close()
+
+
+def _index(
+    settings: Settings, storage: Storage, namespace: str, embedder: Embedder, name: str, *, is_new: bool = False
+) -> VectorIndex:
+    place = Place(storage.identity, namespace, embedder.revision, embedder.dimension)
+    return vector_index(settings, place, embedder=name, is_new=is_new, files=_files(storage, namespace, embedder))
 
 
 def _memory(
     storage: Storage,
     namespace: str,
     embedder: Embedder | str | None,
+    settings: Settings,
     *,
     frame: Frame,
-    make_index: Callable[[Embedder], VectorIndex] | None = None,
     clock: Callable[[], float],
     new_id: Callable[[], UUID],
 ) -> Memory:
-    """Return the memory of a storage, which it closes if that cannot be."""
+    """Return the memory of a storage, with the index that the settings name; it closes the storage if that fails."""
     try:
         chosen, name = _embedder(storage, embedder)
         if not storage.is_read_only and storage.setting("embedder") != chosen.revision:
@@ -299,26 +361,30 @@ def _memory(
             frame=frame,
             projector=Projector(seed=0, embedding_dimension=chosen.dimension),
         )
-        index = _exact(storage, namespace, chosen) if make_index is None else make_index(chosen)
-        return Memory(EmbeddedStore(storage, registration, chosen, index, clock=clock, new_id=new_id))
+        index = _index(settings, storage, namespace, chosen, name)
+        try:
+            return Memory(EmbeddedStore(storage, registration, chosen, index, clock=clock, new_id=new_id))
+        except BaseException:
+            index.close()
+            raise
     except BaseException:
         storage.close()
         raise
 
 
-def _exact(storage: Storage, namespace: str, embedder: Embedder) -> ExactIndex:
-    """Return the index of a namespace; that of a store in a folder is kept beside it."""
-    if not isinstance(storage, SqliteStorage) or storage.directory is None:
-        return ExactIndex(embedder.dimension)
+def _files(storage: Storage, namespace: str, embedder: Embedder) -> SegmentFiles | None:
+    """Return where the exact index of a namespace is kept: beside a store that is in a folder."""
+    plain = storage.origin if isinstance(storage, RelayedStorage) else storage
+    if not isinstance(plain, SqliteStorage) or plain.directory is None:
+        return None
 
     def witness(position: int) -> str:
-        at, event = next(storage.log.read(position - 1), (0, None))
+        at, event = next(plain.log.read(position - 1), (0, None))
         return f"{at} {event.event_id}" if event is not None else ""
 
     about = {"namespace": namespace, "revision": embedder.revision}
-    folder = storage.directory / "index" / f"of {namespace}"
-    files = SegmentFiles(folder, about, witness, is_read_only=storage.is_read_only)
-    return ExactIndex(embedder.dimension, files=files)
+    folder = plain.directory / "index" / f"of {namespace}"
+    return SegmentFiles(folder, about, witness, is_read_only=storage.is_read_only)
 
 
 def _embedder(storage: Storage, asked: Embedder | str | None) -> tuple[Embedder, str]:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 
-from soma.embedded import take
+from soma.embedded import EmbeddedStore, take
 from soma.embedding import record_vectors
 from soma.errors import InvalidParameterError
 from soma.math import projection
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from soma.embedding import Embedder
-    from soma.stores.protocols import Storage
+    from soma.stores.protocols import Storage, VectorIndex
 
 __all__ = ["Reembedded", "reembed_storage"]
 
@@ -60,13 +60,15 @@ def reembed_storage(
     new_id: Callable[[], UUID],
     batch: int = 256,
     progress: Callable[[int, int], None] | None = None,
+    index_of: Callable[[str], VectorIndex] | None = None,
 ) -> Reembedded:
     """Give every live memory of a storage a vector by another embedder, and make that one the storage's own.
 
     Vectors are kept by revision, so that the new ones grow beside the old, a batch in a transaction: whoever reads
     meanwhile reads the old. Broken off, it goes on where it stopped when it is called again. The last transaction
     swaps: it moves the coordinates that the projector had given, as events, names the embedder, and drops the old
-    vectors.
+    vectors. Indexes that outlive the process are filled beside the old ones before that transaction, and take their
+    place with it.
 
     Parameters
     ----------
@@ -82,6 +84,8 @@ def reembed_storage(
         Texts in a transaction, >= 1.
     progress : callable, optional
         Called after each batch with the number of vectors there are, and the number there will be.
+    index_of : callable, optional
+        Opens, for the name of a namespace, the index that keeps its new vectors.
 
     Returns
     -------
@@ -102,19 +106,55 @@ def reembed_storage(
     if batch < 1:
         raise InvalidParameterError("batch", batch, "must be >= 1")
     before, n_made = storage.setting("embedder"), 0
-    while True:
-        n_made += _make(storage, embedder, batch, progress)
-        with storage.writing():
-            if _missing(storage, embedder)[0]:  # somebody wrote between the last batch and the lock
-                continue
-            n_moved = sum(
-                _move(storage, embedder, namespace, before, clock(), new_id)
-                for namespace in storage.records.namespaces().values()
-            )
-            storage.set_setting("embedder", embedder.revision)
-            storage.set_setting("embedder_name", name)
-            storage.vectors.keep_only(embedder.revision)
-        return Reembedded(before, embedder.revision, n_made, n_moved)
+    followers: dict[str, EmbeddedStore] = {}
+    try:
+        while True:
+            n_made += _make(storage, embedder, batch, progress)
+            if index_of is not None:
+                _follow(followers, storage, embedder, before, index_of, clock, new_id)
+            with storage.writing():
+                if _missing(storage, embedder)[0]:  # somebody wrote between the last batch and the lock
+                    continue
+                n_moved = sum(
+                    _move(storage, embedder, namespace, before, clock(), new_id)
+                    for namespace in storage.records.namespaces().values()
+                )
+                storage.set_setting("embedder", embedder.revision)
+                storage.set_setting("embedder_name", name)
+                storage.vectors.keep_only(embedder.revision)
+            for follower in followers.values():
+                len(follower)  # follows the moves
+                follower.index.drop_others()
+            return Reembedded(before, embedder.revision, n_made, n_moved)
+    finally:
+        for follower in followers.values():
+            follower.index.close()
+
+
+def _follow(
+    followers: dict[str, EmbeddedStore],
+    storage: Storage,
+    embedder: Embedder,
+    before: str | None,
+    index_of: Callable[[str], VectorIndex],
+    clock: Callable[[], float],
+    new_id: Callable[[], UUID],
+) -> None:
+    """Fill the index of every namespace, beside that of the model before; one by the same model is filled again."""
+    with storage.reading():
+        namespaces = storage.records.namespaces()
+    for name, namespace in namespaces.items():
+        if name in followers:
+            len(followers[name])
+            continue
+        index = index_of(name)
+        try:
+            if before == embedder.revision:
+                index.clear()
+            followers[name] = EmbeddedStore(storage, namespace, embedder, index, clock=clock, new_id=new_id)
+        except BaseException:
+            index.close()
+            raise
 
 
 def _make(storage: Storage, embedder: Embedder, batch: int, progress: Callable[[int, int], None] | None) -> int:

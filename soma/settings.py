@@ -107,6 +107,8 @@ class Settings:
         ``SOMA_QDRANT_URL``: keep the vectors in this Qdrant server.
     qdrant_api_key : str or None
         ``SOMA_QDRANT_API_KEY``.
+    is_dual_write : bool
+        ``SOMA_DUAL_WRITE``: also publish every event to Kafka, after it was stored.
     is_legacy_allowed : bool
         ``SOMA_ALLOW_LEGACY``: admit the mode ``LEGACY_COMPAT``.
     legacy_path : Path or None
@@ -130,6 +132,7 @@ class Settings:
     qdrant_path: Path | None = None
     qdrant_url: str | None = None
     qdrant_api_key: str | None = None
+    is_dual_write: bool = False
     is_legacy_allowed: bool = False
     legacy_path: Path | None = None
 
@@ -158,6 +161,11 @@ class Settings:
                 "unset the one that you do not mean: vectors live in one place",
             )
         return cls(**read)
+
+    @property
+    def has_qdrant(self) -> bool:
+        """Whether vectors are kept in a Qdrant."""
+        return self.qdrant_path is not None or self.qdrant_url is not None
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value}" for name, value in self.shown().items())
@@ -218,6 +226,7 @@ VARIABLES: Final = (
     Variable("SOMA_QDRANT_PATH", "qdrant_path", Path),
     Variable("SOMA_QDRANT_URL", "qdrant_url", _address("http", "https")),
     Variable("SOMA_QDRANT_API_KEY", "qdrant_api_key", is_secret=True),
+    Variable("SOMA_DUAL_WRITE", "is_dual_write", _flag),
     Variable("SOMA_ALLOW_LEGACY", "is_legacy_allowed", _flag),
     Variable("SOMA_LEGACY_PATH", "legacy_path", Path),
 )

@@ -79,8 +79,17 @@ class ExportSettings:
             raise ConfigurationError("Avro needs a schema registry", "set SOMA_SCHEMA_REGISTRY_URL")
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> ExportSettings:
+    def from_environment(
+        cls, environment: Mapping[str, str] | None = None, *, is_postgres_needed: bool = True
+    ) -> ExportSettings:
         """Read the settings.
+
+        Parameters
+        ----------
+        environment : mapping, optional
+            ``os.environ`` by default.
+        is_postgres_needed : bool
+            Whether it is an error to name no Postgres.
 
         Raises
         ------
@@ -88,7 +97,8 @@ class ExportSettings:
             For a missing address, or a value that cannot be used.
         """
         found = os.environ if environment is None else environment
-        missing = [name for name in ("SOMA_KAFKA_BOOTSTRAP", "SOMA_POSTGRES_DSN") if not found.get(name)]
+        needed = ("SOMA_KAFKA_BOOTSTRAP", *(("SOMA_POSTGRES_DSN",) if is_postgres_needed else ()))
+        missing = [name for name in needed if not found.get(name)]
         if missing:
             raise ConfigurationError(
                 f"{' and '.join(missing)} must name a server",
@@ -96,7 +106,7 @@ class ExportSettings:
             )
         return cls(
             kafka=found["SOMA_KAFKA_BOOTSTRAP"],
-            postgres=found["SOMA_POSTGRES_DSN"],
+            postgres=found.get("SOMA_POSTGRES_DSN") or "",
             kafka_options=_options(found.get("SOMA_KAFKA_OPTIONS") or "{}"),
             schema=found.get("SOMA_POSTGRES_SCHEMA") or "soma",
             topic_prefix=found.get("SOMA_TOPIC_PREFIX") or "",

@@ -35,7 +35,7 @@ def sample(id: str = "conv-1", qa: tuple[Any, ...] = ()) -> dict[str, Any]:
             "session_1_date_time": "1:56 pm on 28 February, 2026",
             "session_1": [
                 turn("D1:1", "The clock is broken", blip_caption="a photo of a clock", img_url=["x"], query="clock"),
-                turn("D1:2", "Again?"),
+                turn("D1:2", "Again?", query="a tower"),
             ],
             "session_3_date_time": "9:00 am on 2 March, 2026",
         },
@@ -53,7 +53,7 @@ def test_every_turn_is_an_episode_at_the_time_of_its_session(tmp_path: Path) -> 
     assert [(e.payload["sample"], e.payload["dia_id"]) for e in read] == [
         (id, dia_id) for id in ("conv-1", "conv-2") for dia_id in ("D1:1", "D1:2", "D2:1", "D2:2")
     ]
-    assert read[0].text == "Ada: The clock is broken\n(shares a photo of a clock)"
+    assert read[0].text == "Ada: The clock is broken\n(shares a photo of a clock: clock)"
     assert dict(read[0].payload) == {
         "sample": "conv-1",
         "session": 1,
@@ -61,7 +61,9 @@ def test_every_turn_is_an_episode_at_the_time_of_its_session(tmp_path: Path) -> 
         "order": 0,
         "speaker": "Ada",
         "caption": "a photo of a clock",
+        "search": "clock",
     }
+    assert [e.text for e in read[1:3]] == ["Bo: Again?\n(shares a tower)", "Ada: The clock is fixed"]
     assert read[0].tags == ("conv-1", "locomo")
     starts = [datetime(2026, 2, 28, 13, 56, tzinfo=UTC), datetime(2026, 3, 1, 0, 5, tzinfo=UTC)]
     assert [e.timestamp for e in read[:4]] == [start.timestamp() + order for start in starts for order in range(2)]
@@ -129,6 +131,7 @@ BAD_TURNS = {
     "no id": ({"speaker": "Ada", "text": "x"}, "dia_id must be a text, got None"),
     "an odd id": ({"speaker": "Ada", "dia_id": "D1", "text": "x"}, "dia_id must read D1:3, got 'D1'"),
     "no text": ({"speaker": "Ada", "dia_id": "D1:1", "text": " "}, "text must hold words"),
+    "an odd search": (turn("D1:1", query=["clock"]), "query must be a text, got ['clock']"),
     "an odd caption": (turn("D1:1", blip_caption=7), "blip_caption must be a text, got 7"),
     "an id twice": (turn("D2:1", "another"), "its id stands for something else at conv-1, session 1, turn 1"),
 }

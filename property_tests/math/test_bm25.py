@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soma.errors import InvalidParameterError
-from soma.math.bm25 import Postings, bm25
+from soma.math.bm25 import Postings, bm25, shares
 
 words = st.sampled_from(["clock", "flaky", "menu", "test", "wall"])
 texts = st.lists(st.lists(words, max_size=8), min_size=1, max_size=12)
@@ -110,3 +110,28 @@ def test_what_is_outside_its_domain_is_named(changes: dict[str, Any], named: str
     arguments: dict[str, Any] = {"postings": postings_of([["clock"]], ["clock"]), "asked": [1], "lengths": [1]}
     with pytest.raises(InvalidParameterError, match=f"^{named} must"):
         bm25(**arguments | changes)
+
+
+@given(texts, queries, st.data())
+def test_what_the_words_add_is_the_score_bit_for_bit(
+    corpus: list[list[str]], query: list[str], data: st.DataObject
+) -> None:
+    asked = Counter(query)
+    order, rows = sorted(asked), data.draw(st.lists(st.integers(0, len(corpus) - 1), max_size=4))
+    found = shares(postings_of(corpus, order), [asked[word] for word in order], [len(text) for text in corpus], rows)
+    total = np.zeros(len(rows))
+    for share in found:
+        total += share
+    assert total.tobytes() == scores(corpus, query)[rows].tobytes()
+    for word, share in zip(order, found, strict=True):
+        assert (share > 0).tolist() == [word in corpus[row] for row in rows]
+
+
+@given(texts, queries)
+def test_how_many_have_a_word_may_be_said(corpus: list[list[str]], query: list[str]) -> None:
+    asked = Counter(query)
+    order = sorted(asked)
+    known = postings_of(corpus, order), [asked[word] for word in order], [len(text) for text in corpus]
+    assert bm25(*known, having=[len(rows) for rows, _ in known[0]]).tobytes() == bm25(*known).tobytes()
+    rarer = bm25(*known, having=[0 for _ in order])
+    assert (rarer >= bm25(*known)).all()

@@ -24,6 +24,8 @@ PRODUCTS = [
     p.max(p.similarity(), 0.25) * p.memory_type("semantic"),
     p.max(0.0, p.similarity()) * p.decay(Power(DAY, 0.5)) * (0.1 + 0.9 * p.decay(WEEK, of=p.idle_s)),
     p.similarity().clip(0) * p.age_s(),
+    p.similarity().clip(0, 5) * p.importance(),
+    p.similarity().clip(2) * p.importance(),
     (p.importance() + p.exp(-p.age_s() / DAY)) * p.similarity().clip(0) * p.decay(Constant()),
 ]
 OTHERS = [
@@ -61,6 +63,7 @@ def test_a_product_is_taken_apart_without_loss(policy: p.Policy) -> None:
         product = product_of(policy)
         assert product is not None
         assert (exact >= 0.0).all()
+        assert product.top <= max(1.0, product.floor)
 
     law()
 

@@ -54,7 +54,7 @@ def test_released_hashes_of_presets() -> None:
     found = {name: presets.PRESETS[name]().content_hash[:12] for name in ALL}
     assert found == {
         "act_r": "08e0098a9998",
-        "conversation": "78471fed5663",
+        "conversation": "b104d2151239",
         "default": "bdd8a4e0ea9f",
         "generative_agents": "cfcac2fecbcf",
         "generative_agents_code": "ed2975047a5c",

@@ -122,3 +122,31 @@ def test_a_query_without_words_is_refused_by_name(policy: p.Policy) -> None:
     (feature,) = policy.features
     with pytest.raises(InvalidParameterError, match=f"must have a text, because the policy uses {feature}"):
         state({}).recall([0.0], now_s=0, policy=policy)
+
+
+def test_an_explanation_says_what_each_word_adds() -> None:
+    held = MinimalSoma(dim=1)
+    for number, text in enumerate(["The clock is flaky", "A clock, clocks", "menu", "Who fixed it?"]):
+        payload = {"sitting": "one"} if number < 3 else {}
+        record = MemoryRecord(
+            id=UUID(int=number), coordinate=[0.0], timestamp=number, importance=0, text=text, payload=payload
+        )
+        held = held.store(record)
+    near = p.bm25(ratio=0.5, reach=2, group="sitting")
+    for policy in (p.bm25(), near, 2 * p.bm25() + p.minmax(near)):
+        found = held.recall("flaky clocks?", now_s=9, k=4, policy=policy)
+        for hit in found:
+            assert set(hit.reasons) == {name for name in policy.features if name.startswith("bm25")}
+            for name, words in hit.reasons.items():
+                assert set(words) <= {"clock", "flaki"}
+                assert sum(words.values()) == pytest.approx(hit.features[name], rel=1e-12)
+    plain = held.recall("flaky clocks?", now_s=9, k=4, policy=p.bm25())
+    assert {hit.record.id.int: sorted(hit.reasons["bm25"]) for hit in plain} == {
+        0: ["clock", "flaki"],
+        1: ["clock"],
+        2: [],
+        3: [],
+    }
+    assert [child.label for child in plain.explain().children] == ["'clock'", "'flaki'"]
+    wide = held.recall("flaky clocks?", now_s=9, k=4, policy=near)
+    assert {hit.record.id.int: sorted(hit.reasons[near.reads[0]]) for hit in wide}[2] == ["clock", "flaki"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
+
+from property_tests.stores.indexes import swift_folder
 
 
 @dataclass
@@ -60,6 +63,13 @@ class RedisServer:
         assert self.process is not None
         self.process.terminate()
         self.process.wait(10)
+
+
+@pytest.fixture
+def swift_path(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder in memory where there is one: the Qdrant engine syncs a dozen files to make a shard."""
+    with tempfile.TemporaryDirectory(prefix="soma-", dir=swift_folder() or tmp_path) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

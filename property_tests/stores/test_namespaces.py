@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,21 @@ import fakeredis
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from qdrant_client import QdrantClient
 
+from property_tests.stores.indexes import IMITATED, Maker, edge_index, exact_index, imitated_index, swift_folder
 from soma import DAY, Memory, MemoryRecord, Position, Query, Scales, fold, policy, state_hash
 from soma.embedded import EmbeddedStore
 from soma.embedding import HashingEmbedder
 from soma.errors import NotFoundError, SomaError
 from soma.math.coordinates import Frame
 from soma.state.namespace import Namespace
-from soma.stores.protocols import Storage
+from soma.stores.protocols import Storage, VectorIndex
+from soma.stores.qdrant_engine import Place
 from soma.stores.redis_storage import RedisStorage
 from soma.stores.sqlite import SqliteStorage
-from soma.stores.vectors_memory import ExactIndex
+
+pytestmark = [pytest.mark.filterwarnings(said) for said in IMITATED]
 
 EMBEDDER = HashingEmbedder(dimension=16)
 NOW = 1_772_323_200.0
@@ -56,19 +61,20 @@ verbs = st.tuples(
 class Pair:
     """Two namespaces of one store; the ids that are made depend on the namespace alone."""
 
-    def __init__(self, make: Callable[[], Storage]) -> None:
+    def __init__(self, make: Callable[[], Storage], index_of: Maker = exact_index) -> None:
         self.now_s = NOW
-        self.memories = {name: self._open(make, name) for name in ("a", "b")}
+        self.memories = {name: self._open(make, index_of, name) for name in ("a", "b")}
 
-    def _open(self, make: Callable[[], Storage], name: str) -> Memory:
+    def _open(self, make: Callable[[], Storage], index_of: Maker, name: str) -> Memory:
         numbers = itertools.count()
 
         def new_id() -> UUID:
             return uuid5(NAMES, f"{name} {next(numbers)}")
 
         registration = Namespace(name, dimension=2, frame=Frame((-1.0, -1.0), (1.0, 1.0)))
-        index = ExactIndex(EMBEDDER.dimension)
-        return Memory(EmbeddedStore(make(), registration, EMBEDDER, index, clock=lambda: self.now_s, new_id=new_id))
+        storage = make()
+        index = index_of(Place(storage.identity, name, EMBEDDER.revision, EMBEDDER.dimension))
+        return Memory(EmbeddedStore(storage, registration, EMBEDDER, index, clock=lambda: self.now_s, new_id=new_id))
 
     def close(self) -> None:
         for memory in self.memories.values():
@@ -169,8 +175,10 @@ def retrieved(memory: Memory, id: UUID) -> Any:
         return None
 
 
-def answers(make: Callable[[], Storage], log: list[Verb], *, with_a: bool) -> dict[str, Any]:
-    pair = Pair(make)
+def answers(
+    make: Callable[[], Storage], log: list[Verb], *, with_a: bool, index_of: Maker = exact_index
+) -> dict[str, Any]:
+    pair = Pair(make, index_of)
     try:
         for verb in log:
             pair.now_s += 1
@@ -202,6 +210,22 @@ def test_what_another_namespace_does_changes_no_answer(
     folder = tmp_path_factory.mktemp("namespaces")
     together = answers(storage_in(folder / "together", kind), log, with_a=True)
     alone = answers(storage_in(folder / "alone", kind), log, with_a=False)
+    for what, answer in alone.items():
+        assert together[what] == answer, what
+
+
+@pytest.mark.parametrize("kind", ["edge", "imitated"])
+@settings(max_examples=8)
+@given(st.lists(verbs, min_size=6, max_size=20))
+def test_nor_where_both_keep_their_vectors_in_one_qdrant(kind: str, log: list[Verb]) -> None:
+    client = QdrantClient(":memory:")
+    with tempfile.TemporaryDirectory(prefix="soma-", dir=swift_folder()) as folder:
+
+        def index_of(place: Place) -> VectorIndex:
+            return edge_index(Path(folder) / "vectors", place) if kind == "edge" else imitated_index(client, place)
+
+        together = answers(storage_in(Path(folder) / "together", "sqlite"), log, with_a=True, index_of=index_of)
+        alone = answers(storage_in(Path(folder) / "alone", "sqlite"), log, with_a=False, index_of=index_of)
     for what, answer in alone.items():
         assert together[what] == answer, what
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from redis import Redis
 import soma
 from property_tests.stores.conftest import RedisServer
 from soma import fold, state_hash
+from soma.embedding import HashingEmbedder
 from soma.errors import ConfigurationError, StoreBusyError, StoreError
 from soma.stores.redis_storage import RedisStorage
 from soma.stores.sqlite import SqliteStorage
@@ -146,6 +148,44 @@ def test_it_says_whether_the_server_keeps_what_it_acknowledges(storage: RedisSto
     storage.client.config_set("appendonly", "no")
     assert not storage.is_durable()
     storage.client.config_set("appendonly", "yes")
+
+
+def test_no_key_expires_by_itself_and_what_has_expired_is_swept_by_an_event(redis_server: RedisServer) -> None:
+    now_s, name = 1_000.0, f"own-{next(NUMBERS)}"
+    settings = soma.Settings(redis_url=redis_server.url, redis_name=name, namespace="lab")
+    client = Redis.from_url(redis_server.url)
+    with soma.create_memory(settings=settings) as memory:
+        memory._store.clock = lambda: now_s
+        short = memory.remember("the clock is slow", expires_at=now_s + 10)
+        memory.remember("the clock stays")
+        assert {client.ttl(key) for key in client.keys(f"{name}:*")} == {-1}
+        now_s += 10
+        assert [hit.record.text for hit in memory.recall("clock")] == ["the clock stays"]
+        assert memory.retrieve(short.id).record == short  # until it is swept, and nobody has done that
+        assert client.hexists(f"{name}:memories", f"lab:{short.id}")
+        assert memory.sweep()["expired"] == [short.id]
+        assert [event.type for event in memory.events()][-1] == "memory.deleted"
+        assert [change.record for change in memory.versions(short.id)] == [short, None]
+        with memory._store.storage.writing():  # the lock alone has a time to live, and a fence for when it is over
+            alive = {key: client.ttl(key) for key in client.keys(f"{name}:*")}
+            assert [key for key, seconds in alive.items() if seconds != -1] == [f"{name}:lock".encode()]
+    client.close()
+
+
+def test_another_model_is_an_error_and_reembed_makes_its_vectors_in_redis_too(redis_server: RedisServer) -> None:
+    settings = soma.Settings(redis_url=redis_server.url, redis_name=f"own-{next(NUMBERS)}")
+    other = HashingEmbedder(dimension=64)
+    with soma.create_memory(settings=settings) as memory:
+        memory.remember("the clock is slow")
+    with pytest.raises(ConfigurationError, match="soma reembed"):
+        soma.create_memory(settings=replace(settings, embedder="static"))
+    done = soma.reembed(settings, other)
+    assert (done.before, done.after, done.n_made) == ("hashing-v1-d256", other.revision, 1)
+    with pytest.raises(ConfigurationError, match="d64, which is not at hand"):
+        soma.create_memory(settings=settings)
+    assert soma.reembed(settings, "hashing").n_made == 1
+    with soma.create_memory(settings=settings) as memory:
+        assert memory.recall("clock")[0].record.text == "the clock is slow"
 
 
 WRITER = """

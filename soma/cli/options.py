@@ -21,11 +21,30 @@ from soma.state.history import Moment, Position
 from soma.state.paths import label
 from soma.state.query import AnyOf, Between
 
-__all__ = ["as_conditions", "as_json", "as_moment", "open_memory", "print_json", "store_options"]
+__all__ = [
+    "StoreFolder",
+    "as_conditions",
+    "as_json",
+    "as_moment",
+    "open_memory",
+    "print_json",
+    "settings_of",
+    "store_options",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of text.")
+
+
+class StoreFolder(click.Path):
+    """The folder of a store: an empty one, as a variable that is not set gives, is not the one at hand."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or raise `ConfigurationError`."""
+        if value == "":
+            raise ConfigurationError("--path is empty", "name a folder, or leave it out")
+        return super().convert(value, param, ctx)
 
 
 def store_options(command: Command) -> Command:
@@ -41,7 +60,7 @@ def store_options(command: Command) -> Command:
         click.option(
             "--path",
             "-p",
-            type=click.Path(path_type=Path),
+            type=StoreFolder(path_type=Path),
             help="The folder of the store.  [default: SOMA_PATH, or ~/.local/share/soma]",
         ),
     ):
@@ -59,21 +78,11 @@ def open_memory(
     ConfigurationError
         If a path is given and the environment names another store, which is in no folder.
     """
-    settings = Settings.from_environment()
-    if path is not None:
-        for name, is_elsewhere in (
-            ("SOMA_MODE", settings.mode is not MemoryMode.DEVELOPMENT),
-            ("SOMA_REDIS_URL", settings.redis_url is not None),
-        ):
-            if is_elsewhere:
-                raise ConfigurationError(
-                    f"--path names a folder, and {name} another store", f"leave --path out, or unset {name}"
-                )
+    settings = settings_of(path)
     settings = replace(
         settings,
-        path=path or settings.path,
-        namespace=namespace or settings.namespace,
-        embedder=embedder or settings.embedder,
+        namespace=settings.namespace if namespace is None else namespace,
+        embedder=settings.embedder if embedder is None else embedder,
     )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -81,6 +90,28 @@ def open_memory(
     for warning in caught:
         click.echo(f"soma: {warning.message}", err=True)
     return memory
+
+
+def settings_of(path: Path | None) -> Settings:
+    """Return what the environment says, with the folder that an option names.
+
+    Raises
+    ------
+    ConfigurationError
+        If a path is given and the environment names another store, which is in no folder.
+    """
+    settings = Settings.from_environment()
+    if path is None:
+        return settings
+    for name, is_elsewhere in (
+        ("SOMA_MODE", settings.mode is not MemoryMode.DEVELOPMENT),
+        ("SOMA_REDIS_URL", settings.redis_url is not None),
+    ):
+        if is_elsewhere:
+            raise ConfigurationError(
+                f"--path names a folder, and {name} another store", f"leave --path out, or unset {name}"
+            )
+    return replace(settings, path=path)
 
 
 def as_moment(text: str) -> Moment:

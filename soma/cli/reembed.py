@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from soma.cli.options import as_json, print_json
-from soma.factory import Settings
+from soma.cli.options import StoreFolder, as_json, print_json, settings_of
 from soma.factory import reembed as reembed_store
 
 __all__ = ["reembed"]
@@ -20,7 +19,7 @@ __all__ = ["reembed"]
 @click.option(
     "--path",
     "-p",
-    type=click.Path(path_type=Path),
+    type=StoreFolder(path_type=Path),
     help="The folder of the store.  [default: SOMA_PATH, or ~/.local/share/soma]",
 )
 @as_json
@@ -32,7 +31,7 @@ def reembed(embedder: str, batch: int, path: Path | None, is_json: bool) -> None
         if is_seen:
             click.echo(f"\r{n_done:,} of {n_all:,} vectors", nl=n_done == n_all, err=True)
 
-    done = reembed_store(path or Settings.from_environment().path, embedder, batch=batch, progress=progress)
+    done = reembed_store(settings_of(path), embedder, batch=batch, progress=progress)
     if is_json:
         print_json({"before": done.before, "after": done.after, "made": done.n_made, "moved": done.n_moved})
     else:

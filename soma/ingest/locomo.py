@@ -78,13 +78,14 @@ def read_locomo(path: str | PathLike[str], *, on_refusal: OnRefusal | None = Non
     Notes
     -----
     * ``id`` is that of `turn_id`: it depends on the sample's id and the turn's.
-    * ``text`` is ``speaker: words``; of a turn that shares a picture, a second line ``(shares CAPTION)`` with the
-      caption that the data give to it (``blip_caption``). Its address and the words it was searched by are left out.
+    * ``text`` is ``speaker: words``; of a turn that shares a picture, a second line ``(shares CAPTION: SEARCH)`` with
+      the caption that the data give to it (``blip_caption``) and the words it was searched by (``query``), as far as
+      there are any. Its address is left out.
     * ``timestamp`` is the date of the session, which is taken for UTC as the data name no zone, plus one second for
       each turn before it in the session.
     * ``importance`` is 5; ``tags`` are ``locomo`` and the sample's id.
     * ``payload`` holds ``sample``, ``session``, ``dia_id``, ``order`` (from 0, in the session), ``speaker``, and
-      ``caption`` where there is one.
+      ``caption`` and ``search`` where there are any.
 
     Dates of sessions that do not exist count for nothing. Laws: ``property_tests/ingest/test_locomo.py``.
 
@@ -185,18 +186,20 @@ def _episode(sample: str, session: int, date: str, order: int, turn: Any) -> Epi
     for name in ("speaker", "dia_id", "text"):
         if not isinstance(turn.get(name), str):
             raise InvalidParameterError(name, turn.get(name), "must be a text")
-    dia_id, speaker, caption = turn["dia_id"], turn["speaker"], turn.get("blip_caption")
+    dia_id, speaker = turn["dia_id"], turn["speaker"]
+    picture = {"caption": turn.get("blip_caption"), "search": turn.get("query")}
     if _DIALOGUE.fullmatch(dia_id) is None:
         raise InvalidParameterError("dia_id", dia_id, "must read D1:3")
-    if caption is not None and not isinstance(caption, str):
-        raise InvalidParameterError("blip_caption", caption, "must be a text")
-    if not caption and not turn["text"].strip():
+    for name, value in zip(("blip_caption", "query"), picture.values(), strict=True):
+        if value is not None and not isinstance(value, str):
+            raise InvalidParameterError(name, value, "must be a text")
+    seen = {name: value for name, value in picture.items() if value}
+    if not seen and not turn["text"].strip():
         raise InvalidParameterError("text", turn["text"], "must hold words")
     text = f"{speaker}: {turn['text']}".rstrip()
-    payload = {"sample": sample, "session": session, "dia_id": dia_id, "order": order, "speaker": speaker}
-    if caption:
-        text += f"\n(shares {caption})"
-        payload["caption"] = caption
+    payload = {"sample": sample, "session": session, "dia_id": dia_id, "order": order, "speaker": speaker, **seen}
+    if seen:
+        text += f"\n(shares {': '.join(seen.values())})"
     return Episode(
         id=turn_id(sample, dia_id),
         text=text,

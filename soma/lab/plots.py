@@ -10,6 +10,7 @@ import numpy as np
 
 from soma.errors import InvalidParameterError
 from soma.lab.plots_base import COLOURS, INK, MARKERS, axes_of, tidy, unit_of
+from soma.lab.plots_experiment import cutoffs, experiment
 from soma.lab.plots_math import approximation, cell_order, fitted, leaderboard, lines, normalisers, scaling
 from soma.math.domain import positive_scalar
 from soma.math.units import YEAR
@@ -27,6 +28,8 @@ __all__ = [
     "approximation",
     "cell_order",
     "curves",
+    "cutoffs",
+    "experiment",
     "fading",
     "fitted",
     "leaderboard",

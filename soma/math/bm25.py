@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -14,7 +13,7 @@ from soma.math.domain import FloatArray, non_negative, unit_interval
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Postings", "bm25"]
+__all__ = ["Postings", "bm25", "shares"]
 
 Postings: TypeAlias = "tuple[NDArray[np.intp], NDArray[Any]]"
 """The texts that have a word, each once, and how often each has it."""
@@ -75,19 +74,77 @@ def bm25(
     --------
     >>> postings = [(np.array([0, 2]), np.array([1, 2])), (np.array([1]), np.array([1]))]
     >>> bm25(postings, [1, 1], [3, 3, 3]).round(4).tolist()
-    [0.2136, 0.4458, 0.2938]
+    [0.2474, 0.5162, 0.3241]
     """
-    k1 = float(non_negative("k1", k1))
-    b = float(unit_interval("b", b))
-    if len(postings) != len(asked):
-        raise InvalidParameterError("asked", len(asked), f"must have the length {len(postings)}, as postings has")
     length = non_negative("lengths", lengths)
     scores = np.zeros(length.shape)
-    total = math.fsum(length)  # the same in any order
-    if total == 0.0:
-        return scores
-    slowness = k1 * (1.0 - b + b * (length / (total / len(length))))
-    for (rows, counts), times, n in zip(postings, asked, having or [len(rows) for rows, _ in postings], strict=True):
-        rarity = np.log1p((len(length) - n + 0.5) / (n + 0.5))
-        scores[rows] += times * rarity * (counts / (counts + slowness[rows]))
+    for rows, share in _shares(postings, asked, length, k1, b, having):
+        scores[rows] += share
     return scores
+
+
+def shares(
+    postings: Sequence[Postings],
+    asked: Sequence[int],
+    lengths: ArrayLike,
+    rows: ArrayLike,
+    *,
+    k1: float = 0.9,
+    b: float = 0.4,
+    having: Sequence[int] | None = None,
+) -> FloatArray:
+    """Return what each word adds to the `bm25` score of some of the texts.
+
+    Parameters
+    ----------
+    postings, asked, lengths, k1, b, having
+        As of `bm25`.
+    rows : array_like of int, shape (k,)
+        Which texts.
+
+    Returns
+    -------
+    ndarray of float64, shape (m, k)
+        Added up from the first word to the last they are the scores, bit for bit.
+
+    Raises
+    ------
+    InvalidParameterError
+        As `bm25`.
+
+    Examples
+    --------
+    >>> postings = [(np.array([0, 2]), np.array([1, 2])), (np.array([1, 2]), np.array([1, 1]))]
+    >>> shares(postings, [1, 1], [3, 3, 3], [2, 0]).round(4).tolist()
+    [[0.3241, 0.2474], [0.2474, 0.0]]
+    """
+    length = non_negative("lengths", lengths)
+    chosen = np.asarray(rows, dtype=np.intp)
+    found = np.zeros((len(postings), len(chosen)))
+    for i, (having_rows, share) in enumerate(_shares(postings, asked, length, k1, b, having)):
+        whole = np.zeros(length.shape)
+        whole[having_rows] = share
+        found[i] = whole[chosen]
+    return found
+
+
+def _shares(
+    postings: Sequence[Postings],
+    asked: Sequence[int],
+    length: FloatArray,
+    k1: float,
+    b: float,
+    having: Sequence[int] | None,
+) -> Iterator[tuple[NDArray[np.intp], FloatArray]]:
+    """Yield for each word the rows that have it and what it adds to their scores."""
+    k1, b = float(non_negative("k1", k1)), float(unit_interval("b", b))
+    having = [len(rows) for rows, _ in postings] if having is None else having
+    if not len(postings) == len(asked) == len(having):
+        raise InvalidParameterError("asked", len(asked), f"must have the length {len(postings)}, as postings has")
+    if not length.size:
+        return
+    mean = float(np.sort(length).sum()) / len(length)  # sorted, the sum has the same bits in any order of the rows
+    slowness = k1 * (1.0 - b + b * (length / mean)) if mean else length
+    for (rows, counts), times, n in zip(postings, asked, having, strict=True):
+        rarity = np.log1p((len(length) - n + 0.5) / (n + 0.5))
+        yield rows, times * rarity * (counts / (counts + slowness[rows]))

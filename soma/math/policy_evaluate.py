@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from itertools import repeat
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, overload
 
 import numpy as np
 
@@ -33,6 +32,7 @@ __all__ = [
 
 Columns: TypeAlias = "Mapping[str, NDArray[Any]]"
 Key = TypeVar("Key", bound=Hashable)
+_Account: TypeAlias = "tuple[list[float], dict[str, list[float]]]"
 
 MEMORY_TYPES: Final = ("episodic", "semantic")
 """The values of the feature ``memory_type``."""
@@ -94,9 +94,48 @@ class Evaluation:
         with np.errstate(all="ignore"):
             self.scores = np.asarray(self._values.of(policy), dtype=np.float64).reshape(shape)
 
-    def explain(self, rows: Sequence[int]) -> tuple[Explanation, ...]:
-        """Return the tree of values behind the score of each of some rows."""
-        return _explained(self._policy, self._values, np.array(rows, dtype=np.intp))
+    def explain(self, rows: Sequence[int]) -> Explanations:
+        """Return the trees of values behind the scores of some rows, each made when it is looked at."""
+        return Explanations(self._policy, self._values.at(np.array(rows, dtype=np.intp)), len(rows))
+
+
+class Explanations(Sequence[Explanation]):
+    """The explanations of some rows: of each node the values there are kept, and the trees are made of them on demand.
+
+    Parameters
+    ----------
+    policy : Policy
+        The expression.
+    accounts : dict of int to (list of float, dict of str to list of float)
+        By the identity of each node, its value and facts in each of the rows.
+    n : int
+        How many rows.
+    """
+
+    def __init__(self, policy: Policy, accounts: dict[int, _Account], n: int) -> None:
+        self._policy, self._accounts, self._n = policy, accounts, n
+
+    def __len__(self) -> int:
+        return self._n
+
+    @overload
+    def __getitem__(self, row: int) -> Explanation: ...
+    @overload
+    def __getitem__(self, row: slice) -> tuple[Explanation, ...]: ...
+    def __getitem__(self, row: int | slice) -> Explanation | tuple[Explanation, ...]:
+        rows = range(self._n)[row]
+        return self._tree(self._policy, rows) if isinstance(rows, int) else tuple(map(self.__getitem__, rows))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _tree(self, node: Policy, row: int) -> Explanation:
+        value, facts = self._accounts[id(node)]
+        parts = [self._tree(part, row) for part in _parts(node)]
+        parts += [Explanation(name, fact[row]) for name, fact in facts.items()]
+        return Explanation(node.formula.text, value[row], node.kind if node.operands else "", tuple(parts))
 
 
 def explain(policy: Policy, features: Mapping[str, ArrayLike], rows: Sequence[int]) -> tuple[Explanation, ...]:
@@ -109,8 +148,10 @@ def explain(policy: Policy, features: Mapping[str, ArrayLike], rows: Sequence[in
     chosen = np.array(rows, dtype=np.intp)
     if policy.is_pointwise and columns:  # then no other row matters
         columns, chosen = {name: column[chosen] for name, column in columns.items()}, np.arange(len(rows))
+    values = _Values(columns)
     with np.errstate(all="ignore"):
-        return _explained(policy, _Values(columns), chosen)
+        values.of(policy)
+    return tuple(Explanations(policy, values.at(chosen), len(rows)))
 
 
 def bound(policy: Policy, lower: Mapping[str, ArrayLike], upper: Mapping[str, ArrayLike]) -> Interval:
@@ -148,7 +189,7 @@ def _column(name: str, features: Mapping[str, ArrayLike]) -> NDArray[Any]:
         return unit_interval(name, features[name])
     found = np.asarray(features[name])
     if name.startswith(PLACE):
-        if (found.dtype.kind not in "iu" and found.size) or len(np.unique(found)) != found.size:
+        if (found.dtype.kind not in "iu" and found.size) or (np.diff(np.sort(found, axis=None)) == 0).any():
             raise InvalidParameterError(name, features[name], "must hold unique integers")
         return found.astype(np.intp)
     if name == "id":
@@ -199,6 +240,13 @@ class _Values:
             found = self._known[id(node)] = _finite(node, value), facts
         return found
 
+    def at(self, rows: NDArray[np.intp]) -> dict[int, _Account]:
+        """Return of each node that was computed the value and the facts in some rows."""
+        return {
+            node: (_at(value, rows), {name: _at(fact, rows) for name, fact in facts.items()})
+            for node, (value, facts) in self._known.items()
+        }
+
 
 def _finite(node: Policy, value: FloatArray) -> FloatArray:
     if not np.isfinite(value).all():
@@ -207,17 +255,6 @@ def _finite(node: Policy, value: FloatArray) -> FloatArray:
             str(node), float(np.ravel(value)[row]), f"must be finite everywhere, and is not in row {row}"
         )
     return value
-
-
-def _explained(node: Policy, values: _Values, rows: NDArray[np.intp]) -> tuple[Explanation, ...]:
-    value, facts = values.account(node)
-    parts = [_explained(part, values, rows) for part in _parts(node)]
-    parts += [tuple(Explanation(name, found) for found in _at(fact, rows)) for name, fact in facts.items()]
-    label, operation = node.formula.text, node.kind if node.operands else ""
-    children = zip(*parts, strict=True) if parts else repeat(())
-    return tuple(
-        Explanation(label, score, operation, below) for score, below in zip(_at(value, rows), children, strict=False)
-    )
 
 
 def _at(value: FloatArray, rows: NDArray[np.intp]) -> list[float]:

@@ -5,9 +5,9 @@ Laws of everything here: ``property_tests/math/test_policy_product.py``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -41,7 +41,7 @@ class Product:
     Parameters
     ----------
     floor, top : float
-        Between them the similarity is held: 0 <= floor <= top.
+        Between them the similarity is held: 0 <= floor <= top, and top <= 1 unless it is the floor.
     fixed : Policy
         The part of the weight that does not change with time.
     half_life_s : mapping of str to float
@@ -104,7 +104,7 @@ def product_of(policy: Policy) -> Product | None:
             rest.append(factor)
     if len(held) != 1 or not all(0.0 < r < np.inf for r in rate.values()):
         return None
-    if prod(max(1.0, _greatest(factor)) for factor in (*fixed, *rest)) > _LARGEST:
+    if math.prod(max(1.0, _greatest(factor)) for factor in (*fixed, *rest)) > _LARGEST:
         return None
     ((floor, top),) = held
     half_lives = {name: 1.0 / r for name, r in sorted(rate.items())}
@@ -130,7 +130,7 @@ def _ends(factor: Policy) -> tuple[float, float] | None:
     """Return between what the similarity is held, if that is all that the factor does, and it is never negative."""
     match factor:
         case Clip(of=Term(name="similarity"), lower=float() as lower, upper=upper) if lower >= 0.0:
-            return lower, max(1.0, lower) if upper is None else upper
+            return lower, min(max(1.0, lower), math.inf if upper is None else upper)
         case (
             Binary(operator="max", left=Term(name="similarity"), right=Constant(value=lower))
             | Binary(operator="max", left=Constant(value=lower), right=Term(name="similarity"))

@@ -36,6 +36,7 @@ from soma.math.policy_builders import (
     n_recalls,
     n_words,
     similarity,
+    when,
 )
 from soma.math.policy_expression import Policy
 from soma.math.policy_set_builders import minmax, neighbours, previous, rank, rrf
@@ -105,11 +106,12 @@ def conversation(group: str = "session", speaker: str = "speaker") -> Policy:
 
     .. math:: 0.6\,\mathrm{minmax}(\mathrm{bm25}_{r = 1/2, R = 6})
               + 0.4\,\mathrm{minmax}(\mathrm{neighbours}_{r = 1/2, R = 6}(\mathrm{similarity}))
-              + 0.1\,(\mathrm{mentions} + \ln(1 + \mathrm{n\_words}) - \mathrm{asks} + \mathrm{previous}(\mathrm{asks}))
+              + 0.1\,(\mathrm{mentions} + \ln(1 + \mathrm{n\_words}) - \mathrm{asks} + \mathrm{previous}(\mathrm{asks})
+              + \mathrm{when})
 
     The words of the turns around count as a turn's own, half as much for each turn further away; so does nearness in
-    meaning. Better is what the speaker says who is named in the question, what says more, and what follows a question;
-    worse what asks one.
+    meaning. Better is what the speaker says who is named in the question, what says more, what follows a question, and
+    what was said at a time that the question names; worse what asks one.
 
     Parameters
     ----------
@@ -133,7 +135,7 @@ def conversation(group: str = "session", speaker: str = "speaker") -> Policy:
     in_words = minmax(bm25(ratio=0.5, reach=6, group=group))
     in_meaning = minmax(neighbours(similarity(), group, ratio=0.5, reach=6))
     about = 0.6 * in_words + 0.4 * in_meaning + 0.1 * mentions(speaker)
-    return about + 0.1 * log(1 + n_words()) - 0.1 * asks() + 0.1 * previous(asks(), group)
+    return about + 0.1 * log(1 + n_words()) - 0.1 * asks() + 0.1 * previous(asks(), group) + 0.1 * when()
 
 
 def generative_agents() -> Policy:

@@ -205,7 +205,7 @@ def cosine_between(query: QueryCode, codes: Codes) -> tuple[FloatArray, FloatArr
     Returns
     -------
     lower, upper : ndarray of float64, shape (n,)
-        `soma.math.similarity.cosine` lies between them; they may lie outside of [-1, 1].
+        `soma.math.similarity.cosine` lies between them before it is held within [-1, 1], as they are then to be.
 
     Notes
     -----

@@ -19,6 +19,7 @@ from soma.state.query import Filter, Query
 from soma.state.recall import rank
 from soma.state.record import Link
 from soma.state.stored import StoredMemory
+from soma.stores.relayed import CURSOR
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -177,8 +178,7 @@ class Recalling(Travelling):
                 now = self._instant_of(as_of)
         now_s = self._store.clock() if now is None else to_seconds("now", now)
         if state is None:
-            with self._store.storage.reading():
-                return [LabRecall.of(self._store.search(one, scored, now_s, k, kept)) for one in asked]
+            return [LabRecall.of(found) for found in self._store.search(asked, scored, now_s, k, kept)]
         if self.namespace not in state.namespaces:
             state, _ = state.register(self._store.registration)
         live = [memory for memory in state.live(self.namespace) if kept.admits(memory.record, now_s)]
@@ -198,13 +198,18 @@ class Recalling(Travelling):
         ]
 
     def stats(self) -> dict[str, Any]:
-        """Return counts and constants of the namespace, as JSON values."""
+        """Return counts and constants of the namespace, as JSON values.
+
+        Where the log was ever published as well (``SOMA_DUAL_WRITE``), ``unpublished`` says how many of its events, of
+        every namespace, were not yet.
+        """
         with self._store.storage.reading():
             counts = self._store.storage.records.counts(self.namespace)
             head, links = (
                 self._store.storage.log.head(),
                 len(self._store.storage.records.links(self.namespace)),
             )
+            published = self._store.storage.setting(CURSOR)
         return {
             "namespace": self.namespace,
             "episodic": counts.get("episodic", 0),
@@ -214,4 +219,5 @@ class Recalling(Travelling):
             "events": head,
             "dimension": self.registration.dimension,
             "embedder": self.embedder.revision,
+            **({} if published is None else {"unpublished": head - int(published)}),
         }

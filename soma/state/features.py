@@ -11,11 +11,11 @@ import numpy as np
 
 from soma.errors import InvalidParameterError
 from soma.math import coordinates, multiscale, similarity
-from soma.math.bm25 import Postings, bm25
+from soma.math.bm25 import Postings, bm25, shares
 from soma.math.policy_evaluate import BM25, MENTIONS, PAYLOAD, PLACE
 from soma.math.policy_operations import MAX_REACH
 from soma.math.policy_terms import BestMatch
-from soma.math.policy_windows import fading
+from soma.math.policy_windows import faded_postings, fading
 from soma.state.paths import at_path, label
 from soma.state.times import nearness_in_time
 from soma.state.words import asks, stems
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from soma.state.record import MemoryRecord
     from soma.state.stored import StoredMemory
 
-__all__ = ["Columns", "Held", "Records", "Split", "features"]
+__all__ = ["Columns", "Features", "Held", "Records", "Split", "explained_features", "features"]
 
 Split: TypeAlias = Callable[[str], Sequence[str]]
 """From a text to its words: `soma.math.similarity.tokens` or `soma.state.words.stems`."""
@@ -163,6 +163,57 @@ class Records:
         return np.array([asks(record.searchable_text) for record in self._records], dtype=bool)
 
 
+class _Match:
+    """The words of a query and who has them among n memories, for one BM25 term."""
+
+    def __init__(self, columns: Columns, held: Held, text: str, term: BestMatch) -> None:
+        asked = Counter(stems(text))
+        self.words = sorted(asked)
+        postings = held.postings(stems, self.words)
+        lengths: NDArray[Any] = held.lengths(stems)
+        having = [len(rows) for rows, _ in postings]
+        if term.reach:
+            place = _places(columns, held, term.group or "")
+            postings = list(faded_postings(postings, place, term.ratio, term.reach))
+            before, after = fading(lengths.astype(np.float64), place, term.ratio, term.reach)
+            lengths = lengths + before + after
+        self._of = postings, [asked[word] for word in self.words], lengths
+        self._how: dict[str, Any] = {"k1": term.k1, "b": term.b, "having": having}
+
+    def scores(self) -> NDArray[np.float64]:
+        """Return the score of each memory."""
+        return bm25(*self._of, **self._how)
+
+    def shares(self, rows: NDArray[np.int64]) -> list[dict[str, float]]:
+        """Return what each word adds to the score of each of some rows, where it adds anything."""
+        found = shares(*self._of, rows, **self._how).T.tolist()
+        return [{word: share for word, share in zip(self.words, row, strict=True) if share} for row in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a policy reads of n memories for one query, and what it follows from.
+
+    Parameters
+    ----------
+    columns : dict of str to ndarray, shape (n,)
+        The features, in a fixed order of names.
+    matches : dict of str to object
+        Of the features that are scores of words, the words.
+    """
+
+    columns: dict[str, NDArray[Any]]
+    matches: dict[str, _Match]
+
+    def reasons(self, rows: NDArray[np.int64]) -> list[dict[str, dict[str, float]]]:
+        """Return for each of some rows the summands of the features that are sums, by name and word."""
+        found: list[dict[str, dict[str, float]]] = [{} for _ in rows]
+        for name, match in self.matches.items():
+            for row, words in zip(found, match.shares(rows), strict=True):
+                row[name] = words
+        return found
+
+
 def features(
     needed: frozenset[str],
     columns: Columns,
@@ -172,7 +223,20 @@ def features(
     now_s: float,
     similar: NDArray[np.float64] | None,
 ) -> dict[str, NDArray[Any]]:
-    """Return the features that a policy needs, one array of n values each.
+    """Return the features that a policy needs, one array of n values each: `explained_features` without reasons."""
+    return explained_features(needed, columns, held, query, namespace, now_s, similar).columns
+
+
+def explained_features(
+    needed: frozenset[str],
+    columns: Columns,
+    held: Held,
+    query: Query,
+    namespace: Namespace,
+    now_s: float,
+    similar: NDArray[np.float64] | None,
+) -> Features:
+    """Return the features that a policy needs, with what they follow from.
 
     Parameters
     ----------
@@ -194,8 +258,8 @@ def features(
 
     Returns
     -------
-    dict of str to ndarray, shape (n,)
-        In a fixed order of names.
+    Features
+        One array of n values each.
 
     Raises
     ------
@@ -203,6 +267,7 @@ def features(
         Naming the term that the query or the namespace cannot serve.
     """
     found: dict[str, NDArray[Any]] = {}
+    matches: dict[str, _Match] = {}
     for name in sorted(needed):
         if name == "similarity":
             found[name] = _nearness(held, query, namespace) if similar is None else similar
@@ -219,11 +284,14 @@ def features(
             found[name] = held.asks().astype(np.float64)
         elif name.startswith(PLACE):
             found[name] = _places(columns, held, name.removeprefix(PLACE))
-        elif name in ("lexical", "when") or name.startswith((BM25, MENTIONS)):
-            found[name] = _of_words(name, columns, held, query, now_s)
+        elif name.startswith(BM25):
+            matches[name] = _Match(columns, held, _text(query, name), BestMatch.of_feature(name))
+            found[name] = matches[name].scores()
+        elif name in ("lexical", "when") or name.startswith(MENTIONS):
+            found[name] = _of_words(name, columns, held, _text(query, name), now_s)
         else:
             found[name] = _of_numbers(name, columns, namespace, now_s)
-    return found
+    return Features(found, matches)
 
 
 def _of_numbers(name: str, columns: Columns, namespace: Namespace, now_s: float) -> NDArray[Any]:
@@ -245,18 +313,23 @@ def _of_numbers(name: str, columns: Columns, namespace: Namespace, now_s: float)
     raise InvalidParameterError("policy", name, "must use only terms that recall can supply")
 
 
-def _of_words(name: str, columns: Columns, held: Held, query: Query, now_s: float) -> NDArray[np.float64]:
-    if query.text is None:
-        raise InvalidParameterError("query", str(query), f"must have a text, because the policy uses {name}")
+def _of_words(name: str, columns: Columns, held: Held, text: str, now_s: float) -> NDArray[np.float64]:
     if name == "when":
-        return nearness_in_time(columns.timestamp_s, query.text, now_s)
+        return nearness_in_time(columns.timestamp_s, text, now_s)
+    asked = frozenset(similarity.tokens(text))
     if name == "lexical":
-        return _lexical(held, query.text, len(columns.timestamp_s))
-    if name.startswith(BM25):
-        return _bm25(columns, held, query.text, BestMatch.of_feature(name))
+        shared = np.zeros(len(columns.timestamp_s))
+        for rows, _ in held.postings(similarity.tokens, sorted(asked)):
+            shared[rows] += 1.0
+        return shared / len(asked) if asked else shared
     values, which = held.values(name.removeprefix(MENTIONS))
-    asked = frozenset(similarity.tokens(query.text))
     return np.array([_mentioned(value, asked) for value in values], dtype=np.float64)[which]
+
+
+def _text(query: Query, term: str) -> str:
+    if query.text is None:
+        raise InvalidParameterError("query", str(query), f"must have a text, because the policy uses {term}")
+    return query.text
 
 
 def _nearness(held: Held, query: Query, namespace: Namespace) -> NDArray[np.float64]:
@@ -269,33 +342,6 @@ def _mentioned(value: Any, asked: frozenset[str]) -> float:
         return max((_mentioned(item, asked) for item in value), default=0.0)
     is_text = isinstance(value, str | int) and not isinstance(value, bool)
     return similarity.lexical_overlap(similarity.tokens(str(value)), asked) if is_text else 0.0
-
-
-def _lexical(held: Held, text: str, n: int) -> NDArray[np.float64]:
-    words = sorted(set(similarity.tokens(text)))
-    shared = np.zeros(n)
-    for rows, _ in held.postings(similarity.tokens, words):
-        shared[rows] += 1.0
-    return shared / len(words) if words else shared
-
-
-def _bm25(columns: Columns, held: Held, text: str, term: BestMatch) -> NDArray[np.float64]:
-    asked = Counter(stems(text))
-    words = sorted(asked)
-    times = [asked[word] for word in words]
-    postings, lengths = held.postings(stems, words), held.lengths(stems)
-    if not term.reach:
-        return bm25(postings, times, lengths, k1=term.k1, b=term.b)
-    place = _places(columns, held, term.group or "")
-
-    def spread(rows: NDArray[np.intp], counts: NDArray[Any]) -> NDArray[np.float64]:
-        own, before, after = fading(rows, counts, place, term.ratio, term.reach)
-        return own + before + after
-
-    having = [len(rows) for rows, _ in postings]
-    counts = [spread(*posting) for posting in postings]
-    wider = [(rows, count[rows]) for count in counts for rows in [np.flatnonzero(count)]]
-    return bm25(wider, times, spread(np.arange(len(lengths)), lengths), k1=term.k1, b=term.b, having=having)
 
 
 def _places(columns: Columns, held: Held, path: str) -> NDArray[np.intp]:

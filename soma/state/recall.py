@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -13,7 +13,7 @@ from soma.errors import InvalidParameterError
 from soma.math import similarity
 from soma.math.policy_evaluate import PLACE
 from soma.math.topk import top_k_reference
-from soma.state.features import Columns, Held, Records, features
+from soma.state.features import Columns, Held, Records, explained_features
 from soma.state.instant import to_iso
 from soma.state.record import MemoryRecord
 from soma.state.times import NamedTime, named_times
@@ -43,12 +43,15 @@ class Hit:
         The memory.
     features : mapping of str to float
         What the policy was evaluated on, but for ids and places, which say something only among the candidates.
+    reasons : mapping of str to mapping
+        Of a feature that is a sum, such as ``bm25``, its summands: what each word adds.
     """
 
     rank: int
     score: float
     record: MemoryRecord
     features: Mapping[str, float]
+    reasons: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -67,7 +70,7 @@ class Recall:
         By falling score; ties by id.
     n_candidates : int
         How many memories were ranked.
-    explanations : tuple of Explanation
+    explanations : sequence of Explanation
         Of a set-level policy, why each hit has its score, which its own features do not tell; else empty.
     way : str
         How the hits were found: ``"scan"`` over every memory, or by an index that says so. The answer is the same.
@@ -80,7 +83,7 @@ class Recall:
     now_s: float
     hits: tuple[Hit, ...]
     n_candidates: int
-    explanations: tuple[Explanation, ...] = ()
+    explanations: Sequence[Explanation] = ()
     way: str = "scan"
     n_visited: int = 0
 
@@ -113,9 +116,9 @@ class Recall:
         if not -len(self.hits) <= rank < len(self.hits):
             raise InvalidParameterError("rank", rank, f"must be below {len(self.hits)}, the number of hits")
         if self.explanations:
-            return self.explanations[rank]
+            return _with_reasons(self.explanations[rank], self.hits[rank].reasons)
         columns = {name: np.array([value]) for name, value in self.hits[rank].features.items()}
-        return self.policy.explain(columns, 0)
+        return _with_reasons(self.policy.explain(columns, 0), self.hits[rank].reasons)
 
     @property
     def search(self) -> str:
@@ -252,8 +255,8 @@ def ranked(
     n = len(columns.timestamp_s)
     if not n:
         return Recall(query, policy, now_s, (), 0)
-    known = features(policy.features, columns, held, query, namespace, now_s, similar)
-    evaluated = policy.evaluated(known)
+    known = explained_features(policy.features, columns, held, query, namespace, now_s, similar)
+    evaluated = policy.evaluated(known.columns)
     best = top_k_reference(np.broadcast_to(evaluated.scores, n), held.ids(), k)
     return collect(
         query,
@@ -263,11 +266,12 @@ def ranked(
         best.scores,
         {
             name: np.asarray(values)[best.rows]
-            for name, values in known.items()
+            for name, values in known.columns.items()
             if name != "id" and not name.startswith(PLACE)
         },
         n,
         () if policy.is_pointwise else evaluated.explain(best.rows.tolist()),
+        reasons=known.reasons(best.rows),
     )
 
 
@@ -279,10 +283,11 @@ def collect(
     scores: NDArray[np.float64],
     columns: Mapping[str, NDArray[Any]],
     n_candidates: int,
-    explanations: tuple[Explanation, ...] = (),
+    explanations: Sequence[Explanation] = (),
     *,
     way: str = "scan",
     n_visited: int | None = None,
+    reasons: Sequence[Mapping[str, Mapping[str, float]]] = (),
 ) -> Recall:
     """Return the answer made of memories that are ranked already.
 
@@ -298,19 +303,39 @@ def collect(
         Each feature's value for each hit.
     n_candidates : int
         How many memories were ranked.
-    explanations : tuple of Explanation
+    explanations : sequence of Explanation
         Of a set-level policy, one a hit.
     way : str
         How they were found.
     n_visited : int, optional
         How many memories were read; all by default.
+    reasons : sequence of mapping
+        As of `Hit`, one a hit; by default none.
     """
     hits = tuple(
-        Hit(i, float(scores[i]), record, {name: values[i].item() for name, values in columns.items()})
+        Hit(
+            i,
+            float(scores[i]),
+            record,
+            {name: values[i].item() for name, values in columns.items()},
+            reasons[i] if reasons else {},
+        )
         for i, record in enumerate(records)
     )
     visited = n_candidates if n_visited is None else n_visited
     return Recall(query, policy, now_s, hits, n_candidates, explanations, way, visited)
+
+
+def _with_reasons(tree: Explanation, reasons: Mapping[str, Mapping[str, float]]) -> Explanation:
+    """Return an explanation in which features that are sums have their summands."""
+    if not reasons:
+        return tree
+    if tree.children:
+        return replace(tree, children=tuple(_with_reasons(child, reasons) for child in tree.children))
+    words = reasons.get(tree.label) or reasons.get(tree.label.removesuffix("()")) or {}
+    if not words:
+        return tree
+    return replace(tree, operation="+", children=tuple(type(tree)(repr(word), share) for word, share in words.items()))
 
 
 def precomputed(dimension: int) -> Callable[[Sequence[MemoryRecord]], NDArray[np.float32]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -131,7 +131,7 @@ class Found(NamedTuple):
     n_visited : int
         How many of them were read.
     way : str
-        How they were found: ``"index"``, or ``"index (fast)"`` by compiled kernels.
+        How they were found: ``"index"``, ``"index (fast)"`` by compiled kernels, or ``"Qdrant"``.
     """
 
     ids: list[UUID]
@@ -146,7 +146,8 @@ class VectorIndex(Protocol):
     """The vectors of one namespace, with what a policy needs to rank them: a projection, rebuilt from the log.
 
     An index that outlives the process remembers how far it has followed which log, so that it need not be filled
-    again. Putting in a row of an earlier position than the one it holds has no effect, in any order.
+    again. It keeps a row of a later position than the one that is put in, in any order, and likewise what was removed.
+    It is asked once it was told to `follow` what was put in.
     """
 
     def __len__(self) -> int:
@@ -161,8 +162,19 @@ class VectorIndex(Protocol):
         """Remember that everything up to ``position`` of ``log`` has been put in."""
         ...
 
+    def resume(self, rows: Callable[[], Sequence[IndexRow]]) -> None:
+        """Take up what was put in before; what changed since comes next.
+
+        An index that has not kept them itself reads ``rows``: those of all live memories.
+        """
+        ...
+
     def clear(self) -> None:
         """Take everything out, and forget what was followed."""
+        ...
+
+    def drop_others(self) -> None:
+        """Remove what indexes by other models have left of the same namespace."""
         ...
 
     def upsert(self, rows: Sequence[IndexRow], vectors: Sequence[NDArray[np.float32]], position: int) -> None:
@@ -173,8 +185,20 @@ class VectorIndex(Protocol):
         """Take memories out as of a log position; those that are not in are passed over."""
         ...
 
-    def search(self, query: Query, policy: Policy, namespace: Namespace, now_s: float, k: int, keep: Filter) -> Found:
-        """Return the ``k`` best memories, exactly: what `soma.state.recall.rank` says, to the bit."""
+    def search(
+        self, query: Query, policy: Policy, namespace: Namespace, now_s: float, k: int, keep: Filter
+    ) -> Found | None:
+        """Return the ``k`` best memories, exactly: what `soma.state.recall.rank` says, to the bit.
+
+        None where the index cannot say, and the definition has to: for a filter that asks more than it keeps, or while
+        others change it.
+        """
+        ...
+
+    def search_batch(
+        self, queries: Sequence[Query], policy: Policy, namespace: Namespace, now_s: float, k: int, keep: Filter
+    ) -> list[Found] | None:
+        """Return what `search` returns for each query, or None if it returned None for one."""
         ...
 
     def close(self) -> None:

@@ -58,11 +58,13 @@ class Asked:
     ) -> None:
         self.check = check
         self.view, self.query, self.policy, self.namespace, self.now_s = view, query, policy, namespace, now_s
+        self.needed = policy.features
+        self._known: list[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]] = []
         self.target = similarity.unit_vectors(query.embedding or ())
 
     def features(self, columns: Any, similar: NDArray[np.float64] | None) -> dict[str, NDArray[Any]]:
         """Return the features of rows with these numbers."""
-        return features(self.policy.features, columns, NOTHING, self.query, self.namespace, self.now_s, similar)
+        return features(self.needed, columns, NOTHING, self.query, self.namespace, self.now_s, similar)
 
     def exact(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Return the features of rows, their cosine computed as everywhere."""
@@ -74,7 +76,18 @@ class Asked:
 
     def score(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the exact scores of rows."""
-        return np.broadcast_to(self.policy.evaluate(self.exact(rows)), rows.shape)
+        known = self.exact(rows)
+        self._known.append((rows, known))
+        return np.broadcast_to(self.policy.evaluate(known), rows.shape)
+
+    def known(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Return the features of rows that were scored."""
+        if not len(rows):
+            return self.exact(rows)
+        scored = np.concatenate([of for of, _ in self._known])
+        order = np.argsort(scored)
+        at = order[np.searchsorted(scored, rows, sorter=order)]
+        return {name: np.concatenate([known[name] for _, known in self._known])[at] for name in sorted(self.needed)}
 
     def score_from(self, start: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the exact scores of rows that are numbered from a place on."""
@@ -98,7 +111,8 @@ class Asked:
         if rest is None or not self.view.parts:
             return None
         low, high = (
-            features(rest.features, box, NOTHING, self.query, self.namespace, self.now_s, None) for box in self.view.boxes()
+            features(rest.features, box, NOTHING, self.query, self.namespace, self.now_s, None)
+            for box in self.view.boxes()
         )
         below, above = (np.broadcast_to(end, sum(self.view.n_blocks)) for end in rest.bounds(low, high))
         return below, above

@@ -205,6 +205,8 @@ class View:
 
     def columns(self, rows: NDArray[np.int64]) -> Columns:
         """Return the numbers of rows."""
+        if len(self.parts) == 1:
+            return self.parts[0].segment.columns(rows)
         n = len(rows)
         found = _columns(np.empty(n), np.empty(n), np.empty(n, dtype=np.int64), np.empty(n, dtype=TYPES.dtype))
         for part, where, within in self.places(rows):

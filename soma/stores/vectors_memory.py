@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -143,6 +143,12 @@ class ExactIndex:
     def follow(self, log: str, position: int) -> None:
         """Remember that everything up to ``position`` of ``log`` has been put in."""
         self._followed = (log, position)
+
+    def resume(self, rows: Callable[[], Sequence[IndexRow]]) -> None:
+        """Take up what was put in before: its files have it all."""
+
+    def drop_others(self) -> None:
+        """Remove what other models have left of the namespace: what is saved next takes its place."""
 
     def clear(self) -> None:
         """Take everything out, and forget what was followed."""
@@ -334,7 +340,7 @@ class ExactIndex:
             Found(
                 [UUID(bytes=bytes(id).ljust(16, b"\0")) for id in view[best.rows]],
                 best.scores,
-                one.exact(best.rows),
+                one.known(best.rows),
                 n_candidates,
                 best.n_visited,
                 FAST_WAY if is_compiled else WAY,

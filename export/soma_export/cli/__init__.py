@@ -6,6 +6,7 @@ import click
 
 from soma_export.cli.bench import bench
 from soma_export.cli.letters import dead_letters
+from soma_export.cli.parity import parity
 from soma_export.cli.rebuild import replay, verify
 from soma_export.cli.schema import schema
 from soma_export.cli.setup import init, migrate
@@ -23,5 +24,5 @@ def export() -> None:
     """
 
 
-for command in (up, down, init, migrate, schema, run_workers, status, lag, replay, verify, dead_letters, bench):
+for command in (up, down, init, migrate, schema, run_workers, status, lag, replay, verify, parity, dead_letters, bench):
     export.add_command(command)

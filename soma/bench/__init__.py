@@ -1,0 +1,1 @@
+"""What ``soma bench`` runs: on data of yours, from the files to the tables; and soma beside its peers, in turns."""
