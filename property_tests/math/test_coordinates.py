@@ -244,5 +244,5 @@ def test_what_lies_outside_the_domain_is_refused(call: object) -> None:
 
 @pytest.mark.parametrize("description", [{}, {"lower": [0.0]}, {"lower": [0], "upper": [1], "more": 1}, [0, 1]])
 def test_a_frame_is_read_from_its_two_fields_only(description: object) -> None:
-    with pytest.raises(SerializationError):
+    with pytest.raises(SerializationError, match=r"^a frame has exactly the fields lower and upper$"):
         Frame.from_dict(description)  # type: ignore[arg-type]

@@ -60,7 +60,7 @@ def test_what_is_held_follows_every_change_and_clears_away_what_is_gone(memory: 
             [
                 record(
                     number,
-                    " ".join(itertools.islice(itertools.cycle(words), number % 5, number % 5 + 1 + turn)),
+                    " ".join(itertools.islice(itertools.cycle(words), number % 5, number % 5 + 1 + 3 * turn)),
                     memory,
                     payload={"by": {"name": ["Ada", "Grace", None][(number + turn) % 3]}, "n": number},
                 )
