@@ -18,9 +18,9 @@ from soma import policy as p
 from soma.ingest import Episode, load
 
 POLICIES = {
-    "similarity": p.similarity(),
+    "dense": p.presets.dense(),
     "bm25": p.bm25(),
-    "hybrid": p.presets.hybrid(),
+    "default": p.default(),
     "conversation": p.presets.conversation(),
 }
 QUERIES = 30

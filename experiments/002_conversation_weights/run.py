@@ -21,6 +21,12 @@ from soma.lab.intervals import mean_intervals
 HERE = Path(__file__).parent
 CUTOFFS = (5, 10, 25, 50)
 SCALED = {str(term): (sign, term) for sign, term in summands(p.presets.conversation())}
+NEAR = 0.4 * p.minmax(p.neighbours(p.similarity(), "session"))
+INSTEAD = {  # of the first two terms, of the first, and of both with the one that looks at the turn before
+    "words not spread": 0.6 * p.minmax(p.bm25()) + NEAR,
+    "scores spread, not words": 0.6 * p.minmax(p.neighbours(p.minmax(p.bm25()), "session")) + NEAR,
+    "nothing spread": 0.6 * p.minmax(p.bm25()) + 0.4 * p.minmax(p.similarity()),
+}
 FUSED = 0.5 * p.minmax(p.bm25()) + 0.5 * p.minmax(p.similarity())
 
 
@@ -52,8 +58,20 @@ def measured(path: Path, embedder: str) -> dict[str, list[dict[str, np.ndarray]]
                         "terms": np.stack([np.broadcast_to(value, len(hits)) for value in values], axis=1),
                         "evidence": is_evidence,
                         "given": given(columns, session),
+                        **variants(columns, np.stack([np.broadcast_to(value, len(hits)) for value in values])),
                     }
                 )
+    return found
+
+
+def variants(columns: dict[str, np.ndarray], values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the shipped score without each of its terms, and with others instead of what is spread."""
+    total = values.sum(axis=0)
+    found = {f"without {term}": total - value for term, value in zip(SCALED, values, strict=True)}
+    before = [place for place, term in enumerate(SCALED) if "previous" in term]
+    for name, instead in INSTEAD.items():
+        found[name] = total - values[:2].sum(axis=0) + instead.evaluate(columns)
+    found["nothing spread"] = found["nothing spread"] - values[before].sum(axis=0)
     return found
 
 
@@ -104,8 +122,13 @@ def main() -> None:
         shipped += [recalls(one, one["terms"].sum(axis=1)) for one in questions]
         known += [recalls(one, one["given"]) for one in questions]
     systems = {"left out": held_out, "shipped": shipped, "given": known}
-    table = np.concatenate([np.array(of) for of in systems.values()] + [np.array(held_out) - np.array(known)], axis=1)
-    names = [f"{name} R@{k}" for name in [*systems, "left out less given"] for k in CUTOFFS]
+    everything = [one for questions in found.values() for one in questions]
+    others = [name for name in everything[0] if name not in ("terms", "evidence", "given")]
+    systems["left out less given"] = np.array(held_out) - np.array(known)
+    for name in others:
+        systems[f"shipped less {name}"] = np.array(shipped) - np.array([recalls(one, one[name]) for one in everything])
+    table = np.concatenate([np.array(of) for of in systems.values()], axis=1)
+    names = [f"{name} R@{k}" for name in systems for k in CUTOFFS]
     intervals = mean_intervals(table, rng=np.random.default_rng(params["seed"]), n_resamples=params["resamples"])
     result = pd.DataFrame(
         {"mean": intervals.mean, "low": intervals.low, "high": intervals.high, "n": len(table)}, index=names

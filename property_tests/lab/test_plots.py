@@ -22,7 +22,7 @@ def hits() -> LabRecall:
         memory.remember("the clock is slow $5", importance=9)
         memory.remember("the clock test was repaired", importance=2)
         memory.remember("lunch was late")
-        return memory.recall("clock test", k=3)
+        return memory.recall("clock test", k=3, policy=p.presets.dense())
 
 
 def test_bars_are_scores_and_marks_are_factors(hits: LabRecall) -> None:

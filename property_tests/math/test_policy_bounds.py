@@ -91,7 +91,7 @@ def node_values(explanation: p.Explanation) -> Iterator[float]:
 
 @given(st.data())
 def test_bounds_of_the_default_are_attained_at_the_corners(data: st.DataObject) -> None:
-    policy = p.default()
+    policy = p.presets.dense()
     lower, upper, _ = data.draw(boxes(policy))
     low, high = policy.bounds(lower, upper)
     best = policy.evaluate({**upper, "idle_s": lower["idle_s"]})

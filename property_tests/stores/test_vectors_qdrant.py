@@ -76,7 +76,7 @@ def texts(memory: Memory) -> set[str | None]:
     ("policy", "is_narrow"),
     [
         (p.similarity(), True),
-        (p.default(), True),
+        (p.presets.dense(), True),
         (p.similarity().clip(0) * p.decay(decay.Exponential(half_life_s=7 * DAY)), True),
         (p.similarity() + 0 * p.age_s(), True),
         (-p.similarity(), False),
@@ -288,7 +288,7 @@ def test_while_another_goes_on_the_definition_answers(tmp_path: Path) -> None:
         first = one.remember("the clock is slow", coordinate=[0.0])
         wanted = scores(two)
         query = two._store.ask("clock")
-        ask = (query, p.default(), two.registration, NOW, 5, Filter())
+        ask = (query, p.presets.dense(), two.registration, NOW, 5, Filter())
         assert two._store.index.search(*ask) is not None
         with two._store.storage.reading():  # two stands on this snapshot
             assert two.head().value == 2

@@ -189,17 +189,27 @@ def _visit(  # noqa: PLR0912, PLR0915 - one kernel: calls would hide its loops f
         for row in range(first, min(first + block_rows, len(scale))):
             rows[count] = row
             count += live[row] & (is_even[block] or factor[row] >= lightest)
-        for i in range(count):
-            _prefetch(code, rows[min(i + _AHEAD, count - 1)])
-            product[i] = _product(code, rows[i], query)
         n_near = 0
-        for i in range(count):
-            row = rows[i]
-            part[i] = 1.0 if is_even[block] else np.float64(factor[row])
-            middle = np.float64(product[i]) * (np.float64(scale[row]) * query_scale)
-            reach = np.float64(error[row]) * length + query_error
-            bound[i] = min(max(middle + reach, floor), top) * (part[i] * most) + SMALLEST
-            n_near += bound[i] >= least
+        if count == min(block_rows, len(scale) - first):  # all of them: nothing is looked up by its row
+            for i in range(count):
+                product[i] = _product(code, first + i, query)
+            for i in range(count):
+                part[i] = 1.0 if is_even[block] else np.float64(factor[first + i])
+                middle = np.float64(product[i]) * (np.float64(scale[first + i]) * query_scale)
+                reach = np.float64(error[first + i]) * length + query_error
+                bound[i] = min(max(middle + reach, floor), top) * (part[i] * most) + SMALLEST
+                n_near += bound[i] >= least
+        else:
+            for i in range(count):
+                _prefetch(code, rows[min(i + _AHEAD, count - 1)])
+                product[i] = _product(code, rows[i], query)
+            for i in range(count):
+                row = rows[i]
+                part[i] = 1.0 if is_even[block] else np.float64(factor[row])
+                middle = np.float64(product[i]) * (np.float64(scale[row]) * query_scale)
+                reach = np.float64(error[row]) * length + query_error
+                bound[i] = min(max(middle + reach, floor), top) * (part[i] * most) + SMALLEST
+                n_near += bound[i] >= least
         n_visited += count
         if n_near == 0:
             continue

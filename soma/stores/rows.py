@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
@@ -36,8 +37,13 @@ class IndexRow(NamedTuple):
 def vector_key(record: MemoryRecord) -> bytes:
     """Return the hash of what a record's vector is made from: its text, or its precomputed embedding."""
     if record.embedding is not None:
-        return hashlib.sha256(b"embedding " + canonical_json.dumps(record.embedding)).digest()
+        return _embedding_key(record.embedding)
     return hashlib.sha256(b"text " + record.searchable_text.encode()).digest()
+
+
+@lru_cache(maxsize=2_048)  # a record's key is asked for by each step of one write, and its JSON costs a millisecond
+def _embedding_key(embedding: tuple[float, ...]) -> bytes:
+    return hashlib.sha256(b"embedding " + canonical_json.dumps(embedding)).digest()
 
 
 def index_row(memory: StoredMemory) -> IndexRow:

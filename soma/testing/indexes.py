@@ -31,7 +31,7 @@ LAB: Final = Namespace("lab", dimension=1)
 NOW_S: Final = 1_000 * DAY
 LOG: Final = "the log of the contract"
 POLICIES: Final = (
-    p.default(),
+    p.presets.dense(),
     p.similarity().clip(0) * p.importance() ** 0.5 * p.decay(decay.Exponential(half_life_s=7 * DAY)),
     0.8 * p.similarity() + 0.2 * p.decay(decay.Power(scale_s=DAY, exponent=0.5), of=p.idle_s),
     p.memory_type("semantic") * p.similarity(),
