@@ -97,7 +97,7 @@ def test_the_same_seed_gives_the_same_figures(tmp_path: Path) -> None:
 
     def rows(seed: int, **more: Any) -> list[dict[str, Any]]:
         found = bench_locomo(path, HashingEmbedder(), rng=np.random.default_rng(seed), **more).to_rows()
-        return [{name: value for name, value in row.items() if name != "ms_per_query"} for row in found]
+        return [{name: value for name, value in row.items() if "ms_per_query" not in name} for row in found]
 
     assert rows(1) == rows(1)
     assert rows(1) != rows(1, by_conversation=True)

@@ -65,7 +65,7 @@ class LocomoBench:
         list of dict
             ``system``, ``category``, ``n_questions`` (with evidence), ``n_without_evidence``, ``n_repaired`` and
             ``n_unresolved`` (entries of evidence), each metric as a share in [0, 1] with ``METRIC_interval`` and
-            ``METRIC_minus_baseline`` (difference, low, high), ``baseline``, ``ms_per_query`` by the clock and
+            ``METRIC_minus_baseline`` (difference, low, high), ``baseline``; ``ms_per_query`` by the clock and
             ``cpu_ms_per_query`` of the processor, the embedding of the query included.
         """
         summary: dict[Any, Any] = self.experiment.summary("category").to_dict("index")

@@ -109,6 +109,7 @@ def recall(
 @click.option(
     "--k", "cutoffs", multiple=True, type=click.IntRange(1), help="Where recall is taken.  [default: 5 10 25 50]"
 )
+@click.option("--baseline", default="fused", show_default=True, help="The system that the others are compared with.")
 @click.option("--by-conversation", is_flag=True, help="Intervals over conversations instead of questions.")
 @click.option("--seed", default=0, show_default=True, help="Of the intervals.")
 @as_json
