@@ -51,7 +51,7 @@ demo: $(DEMO_STAMP)  ## create the environment, then run soma demo on this repos
 	@$(BIN)/soma demo
 
 test: lint types contracts  ## create the environment, then run every check that CI runs
-	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(NOTEBOOKS) $(TESTS) notebooks
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) $(NOTEBOOKS) $(TESTS) notebooks
 
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check
@@ -64,7 +64,7 @@ contracts: $(STAMP)  ## import-linter: who may import whom
 	$(BIN)/lint-imports --no-logo
 
 tests: $(STAMP)  ## laws and doctests; HYPOTHESIS_PROFILE=dev|ci|thorough
-	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(TESTS)
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) $(TESTS)
 
 notebooks: $(STAMP)  ## run the notebooks and compare their outputs
 	$(BIN)/python -m pytest $(NOTEBOOKS) notebooks
@@ -75,7 +75,7 @@ lock: $(STAMP)  ## resolve requirements.lock anew after a change of pyproject.to
 
 bench: $(BENCH_STAMP)  ## measure the ratios of benchmarks/REPORT.md against peers (an hour); REAL=FILE.npy, its vectors
 	test -f $(REAL) || $(BENCH)/bin/python benchmarks/real_vectors.py $(REAL)
-	for script in state spacing index; do $(BENCH)/bin/python benchmarks/bench_$$script.py || exit 1; done
+	for script in state spacing index memory; do $(BENCH)/bin/python benchmarks/bench_$$script.py || exit 1; done
 	$(BENCH)/bin/python benchmarks/bench_recall.py --real $(REAL)
 	$(BENCH)/bin/python benchmarks/report.py
 

@@ -16,7 +16,7 @@ from soma.math.blocks import BLOCK_ROWS, Rows, require_positive_int
 from soma.math.domain import FloatArray
 from soma.math.quantised import Codes, QueryCode, code_query
 from soma.math.topk import Best, Lookup, TopK, cosine_error, products
-from soma.math.weights import Weights
+from soma.math.weights import SMALLEST, Weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -171,18 +171,33 @@ def _visit(
         blocks = order[at : at + batch]
         blocks = np.sort(blocks[weights.most[blocks] >= best.threshold])
         at, batch = at + batch, min(_GROWTH * batch, _LARGEST_BATCH)
-        rows = (blocks[:, None] * block_rows + np.arange(block_rows)).ravel()
-        rows = rows[: np.searchsorted(rows, len(live))]  # only the last block may be short
-        heavy = live[rows]
-        if best.threshold > 0.0:
-            heavy = heavy & (weights.row_upper(rows, block_rows, np.full(len(rows), top)) >= best.threshold)
-        chosen = np.flatnonzero(heavy)
+        counts = np.minimum(len(live) - blocks * block_rows, block_rows)  # only the last block may be short
+        rows = (blocks[:, None] * block_rows + np.arange(block_rows)).ravel()[: int(counts.sum())]
+        lightest, farthest = _needed(weights, blocks, best.threshold, floor, top, slack)
+        chosen = np.flatnonzero(live[rows] & (weights.factor[rows] >= np.repeat(lightest, counts)))
         if 2 * len(chosen) < len(rows):  # a copy of the few costs less than reading all in place
-            near = np.vecdot(vectors[rows[chosen]], query)
-            n_visited += len(chosen)
+            near, n_read = np.vecdot(vectors[rows[chosen]], query), len(chosen)
         else:
-            near = products(query, vectors, blocks, block_rows, len(rows))[chosen]
-            n_visited += len(rows)
-        similarity = np.clip(near.astype(np.float64) + slack, floor, top)
-        best.add_those_that_may(rows[chosen] + start, weights.row_upper(rows[chosen], block_rows, similarity))
+            near, n_read = products(query, vectors, blocks, block_rows, len(rows))[chosen], len(rows)
+        n_visited += n_read
+        left = near >= np.repeat(farthest, counts)[chosen]
+        rows = rows[chosen[left]]
+        similarity = np.clip(near[left].astype(np.float64) + slack, floor, top)
+        best.add_those_that_may(rows + start, weights.row_upper(rows, block_rows, similarity))
     return n_visited
+
+
+def _needed(
+    weights: Weights, blocks: Rows, threshold: float, floor: float, top: float, slack: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return for each block a factor and a product in float32 below which no row of it can reach the threshold."""
+    no_bound = np.full(len(blocks), -np.inf, dtype=np.float32)
+    if threshold <= 0.0:
+        return no_bound, no_bound
+    least = (threshold - 2.0 * SMALLEST) * (1.0 - 2.0**-20)
+    with np.errstate(divide="ignore"):
+        factor = least / (weights.above[blocks] * top)
+        similarity = least / (weights.most[blocks] / top)
+    factor = np.where(weights.is_even[blocks], -np.inf, factor)
+    similarity = np.where(similarity <= floor, -np.inf, similarity - slack - 1e-6)  # float32 rounds, too
+    return factor.astype(np.float32), similarity.astype(np.float32)
