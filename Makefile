@@ -51,7 +51,7 @@ demo: $(DEMO_STAMP)  ## create the environment, then run soma demo on this repos
 	@$(BIN)/soma demo
 
 test: lint types contracts  ## create the environment, then run every check that CI runs
-	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(NOTEBOOKS) $(TESTS) notebooks
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) $(NOTEBOOKS) $(TESTS) notebooks
 
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check
@@ -64,7 +64,7 @@ contracts: $(STAMP)  ## import-linter: who may import whom
 	$(BIN)/lint-imports --no-logo
 
 tests: $(STAMP)  ## laws and doctests; HYPOTHESIS_PROFILE=dev|ci|thorough
-	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(TESTS)
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) $(TESTS)
 
 notebooks: $(STAMP)  ## run the notebooks and compare their outputs
 	$(BIN)/python -m pytest $(NOTEBOOKS) notebooks

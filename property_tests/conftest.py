@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from xdist.scheduler import LoadScopeScheduling
 
 # Without the explain phase, which once took 90 s to explain.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
@@ -34,6 +36,8 @@ settings.register_profile("thorough", max_examples=2_000, deadline=None, phases=
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
+PRODUCTION: Final = ("export/", "property_tests/export/", "notebooks/12")
+
 SHARED_DATA = Path(os.environ.get("SOMA_SHARED_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 
 
@@ -47,11 +51,20 @@ def pytest_report_header() -> str:
     return f"evaluation data: {'in ' + str(SHARED_DATA) if SHARED_DATA.is_dir() else 'none, set SOMA_SHARED_DATA'}"
 
 
+class ByFile(LoadScopeScheduling):
+    """A file's tests stay in one process, as the cells of a notebook must; those of production share their servers."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "production" if path.startswith(PRODUCTION) else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:  # two processes share the files: a notebook's cells stay together, and so do the users of Kafka
-        path = item.path.relative_to(config.rootpath).as_posix()
-        is_production = path.startswith(("export/", "property_tests/export/", "notebooks/12"))
-        item.add_marker(pytest.mark.xdist_group("production" if is_production else path))
     if SHARED_DATA.is_dir():
         return
     without = [item for item in items if "shared_data" in getattr(item, "fixturenames", ())]

@@ -98,9 +98,10 @@ class EmbeddedStore:
     def _fill(self) -> None:
         """Put every live memory into an empty index."""
         self.index.clear()
+        self._hits, self._candidates = {}, None  # what the log has told since the last position is not told again
         self._position = self.storage.log.head()
         rows = self.storage.records.index_rows(self.namespace)
-        vectors = self.storage.vectors.get(self.embedder.revision, [row.vector_key for row in rows])
+        vectors = self._kept([row.vector_key for row in rows])
         missing = self.live([row.id for row in rows if row.vector_key not in vectors])
         if missing:
             vectors |= self._vectors_by_key([memory.record for memory in missing])
@@ -146,32 +147,41 @@ class EmbeddedStore:
                 asked[i] = Query(text=text, embedding=tuple(vector))
         return asked
 
-    def search(self, query: Query, policy: Policy, now_s: float, k: int, keep: Filter) -> Recall:
-        """Return the ``k`` best memories: by the index where it can serve the policy, else over all candidates.
+    def search(self, queries: Sequence[Query], policy: Policy, now_s: float, k: int, keep: Filter) -> list[Recall]:
+        """Return the ``k`` best memories for each query: by the index where it can serve the policy, else over all.
 
         Both give what `soma.state.recall.rank` gives.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise InvalidParameterError("k", k, "must be an integer >= 1")
+        if not queries:
+            return []
         with self.storage.reading():
             self._catch_up()
-            if query.embedding is not None and policy.index_servable and not keep.where:
-                found = self._found(query, policy, now_s, k, keep)
+            is_served = policy.index_servable and not keep.where
+            if is_served and all(query.embedding is not None for query in queries):
+                found = self._found(queries, policy, now_s, k, keep)
                 if found is not None:
-                    return collect(
-                        query,
-                        policy,
-                        now_s,
-                        self._live_records(found.ids),
-                        found.scores,
-                        found.columns,
-                        found.n_candidates,
-                        way=found.way,
-                        n_visited=found.n_visited,
-                    )
+                    return [
+                        collect(
+                            query,
+                            policy,
+                            now_s,
+                            self._live_records(one.ids),
+                            one.scores,
+                            one.columns,
+                            one.n_candidates,
+                            way=one.way,
+                            n_visited=one.n_visited,
+                        )
+                        for query, one in zip(queries, found, strict=True)
+                    ]
             candidates = self._all_candidates()
             candidates.prepare(policy, keep, lambda: self.storage.records.live(self.namespace))
-            return candidates.search(query, policy, self.registration, now_s, k, keep, self._live_records)
+            return [
+                candidates.search(query, policy, self.registration, now_s, k, keep, self._live_records)
+                for query in queries
+            ]
 
     def _all_candidates(self) -> Candidates:
         """Return what policies read that no index serves; made for the first of them; then it follows the log."""
@@ -182,12 +192,14 @@ class EmbeddedStore:
             self._candidates = candidates
         return self._candidates
 
-    def _found(self, query: Query, policy: Policy, now_s: float, k: int, keep: Filter) -> Found | None:
+    def _found(
+        self, queries: Sequence[Query], policy: Policy, now_s: float, k: int, keep: Filter
+    ) -> list[Found] | None:
         try:
-            return self.index.search(query, policy, self.registration, now_s, k, keep)
+            return self.index.search_batch(queries, policy, self.registration, now_s, k, keep)
         except DamagedIndexError:  # it is derived: what its files have lost, the log has not
             self._fill()
-            return self.index.search(query, policy, self.registration, now_s, k, keep)
+            return self.index.search_batch(queries, policy, self.registration, now_s, k, keep)
 
     def place(self, records: Sequence[MemoryRecord]) -> list[MemoryRecord]:
         """Return the records with the coordinates that the namespace's projector gives to their vectors.
@@ -234,7 +246,7 @@ class EmbeddedStore:
             vectors |= self._vectors_by_key(made)
             self.storage.vectors.put(self.embedder.revision, vectors)
             self.storage.vectors.drop_unused(stale)
-        self._follow()
+        self._catch_up_or_later()
         return effects
 
     def append(self, events: Sequence[Event]) -> None:
@@ -265,7 +277,7 @@ class EmbeddedStore:
                     made[event.record.id] = event.record
             self.storage.vectors.put(self.embedder.revision, self._vectors_by_key(list(made.values())))
             self.storage.vectors.drop_unused(stale)
-        self._follow()
+        self._catch_up_or_later()
 
     def _refuse_other_vectors(self) -> None:
         """Raise if the store's vectors were made again by another embedder since it was opened."""
@@ -282,7 +294,7 @@ class EmbeddedStore:
             self.storage.records.register(self.registration)
         return known or self.registration
 
-    def _follow(self) -> None:
+    def _catch_up_or_later(self) -> None:
         """Bring the index to what was written. If that fails, the write stands; every read tries again, and says so."""
         with suppress(SomaError):
             self._catch_up()
@@ -340,11 +352,16 @@ class EmbeddedStore:
         rows = [by_key[vector_key(record)] for record in records]
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.embedder.dimension)
 
+    def _kept(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
+        """Return the vectors that the storage keeps; one of another dimension is damaged, and made again."""
+        kept = self.storage.vectors.get(self.embedder.revision, keys)
+        return {key: vector for key, vector in kept.items() if len(vector) == self.embedder.dimension}
+
     def _vectors_by_key(self, records: Sequence[MemoryRecord]) -> dict[bytes, NDArray[np.float32]]:
         by_key = {vector_key(record): record for record in records}
         found = {key: self._made[key] for key in by_key if key in self._made}
         with self.storage.reading():
-            found |= self.storage.vectors.get(self.embedder.revision, [key for key in by_key if key not in found])
+            found |= self._kept([key for key in by_key if key not in found])
         missing = [key for key in by_key if key not in found]
         if missing:
             made = dict(zip(missing, record_vectors(self.embedder, [by_key[key] for key in missing]), strict=True))

@@ -374,15 +374,16 @@ def _memory(
 
 def _files(storage: Storage, namespace: str, embedder: Embedder) -> SegmentFiles | None:
     """Return where the exact index of a namespace is kept: beside a store that is in a folder."""
-    if not isinstance(storage, SqliteStorage) or storage.directory is None:
+    plain = storage.origin if isinstance(storage, RelayedStorage) else storage
+    if not isinstance(plain, SqliteStorage) or plain.directory is None:
         return None
 
     def witness(position: int) -> str:
-        at, event = next(storage.log.read(position - 1), (0, None))
+        at, event = next(plain.log.read(position - 1), (0, None))
         return f"{at} {event.event_id}" if event is not None else ""
 
     about = {"namespace": namespace, "revision": embedder.revision}
-    folder = storage.directory / "index" / f"of {namespace}"
+    folder = plain.directory / "index" / f"of {namespace}"
     return SegmentFiles(folder, about, witness, is_read_only=storage.is_read_only)
 
 

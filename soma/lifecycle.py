@@ -122,7 +122,7 @@ class Budget:
     """
 
     n_memories: int
-    policy: Policy = field(default_factory=policies.default)
+    policy: Policy = field(default_factory=policies.presets.dense)
 
     def __post_init__(self) -> None:
         if type(self.n_memories) is not int or self.n_memories < 0:

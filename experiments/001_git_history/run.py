@@ -28,9 +28,11 @@ fading = p.decay(decay.Power(scale_s=30 * DAY, exponent=0.5), of=p.idle_s)
 fused = 0.5 * p.minmax(p.similarity()) + 0.5 * p.minmax(p.bm25())
 POLICIES = {
     "default": p.default(),
+    "default of vectors alone": p.presets.dense(),
     "fused, importance": fused * importance,
     "fused, fading": fused * fading,
     "fused, importance, fading": fused * importance * fading,
+    "fused, importance, a little fading": fused * importance * (0.8 + 0.2 * fading),
     "mostly words": 0.3 * p.minmax(p.similarity()) + 0.7 * p.minmax(p.bm25()),
     "conversation": p.presets.conversation(),
 }

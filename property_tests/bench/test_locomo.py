@@ -78,6 +78,7 @@ def test_the_evidence_of_each_question_is_sought_in_its_own_conversation(tmp_pat
     assert rows["recency", "temporal"]["recall@1"] == 1.0  # D2:4 is the last turn
     for row in rows.values():
         assert row["ms_per_query"] > 0.0
+        assert row["cpu_ms_per_query"] > 0.0
         assert row["baseline"] == "fused"
         low, high = row["recall@5_interval"]
         assert low <= row["recall@5"] <= high
@@ -96,7 +97,7 @@ def test_the_same_seed_gives_the_same_figures(tmp_path: Path) -> None:
 
     def rows(seed: int, **more: Any) -> list[dict[str, Any]]:
         found = bench_locomo(path, HashingEmbedder(), rng=np.random.default_rng(seed), **more).to_rows()
-        return [{name: value for name, value in row.items() if name != "ms_per_query"} for row in found]
+        return [{name: value for name, value in row.items() if "ms_per_query" not in name} for row in found]
 
     assert rows(1) == rows(1)
     assert rows(1) != rows(1, by_conversation=True)
@@ -128,16 +129,21 @@ def test_the_command_prints_the_table_and_the_evidence(tmp_path: Path) -> None:
     path = str(write(tmp_path / "ours.json", [sample()]))
     policy = tmp_path / "oldest.json"
     policy.write_text(p.age_s().to_json(), "utf-8")
-    found = run("--data", path, "--embedder", "hashing", "--policy", str(policy), "--ablate", "--k", "5", "--k", "1")
+    asked = ("--policy", str(policy), "--policy", "dense", "--ablate", "--k", "5", "--k", "1")
+    found = run("--data", path, "--embedder", "hashing", *asked)
     assert found.exit_code == 0, found.output
     lines = found.stdout.splitlines()
     assert lines[0] == "7 turns, 4 questions with evidence, 1 without; entries of evidence: 1 repaired, 1 unresolved"
     assert lines[1].split()[:5] == ["system", "category", "n", "recall@5", "recall@1"]
     assert any(line.startswith("soma without 0.1 * mentions(") for line in lines)
     assert any(line.startswith(f"{policy}") for line in lines)
-    found = run("--data", path, "--embedder", "hashing", "--json", "--seed", "3", "--by-conversation")
+    assert {"dense", "policy dense"} <= {line.partition("  ")[0] for line in lines}  # the baseline, and the preset
+    found = run(
+        "--data", path, "--embedder", "hashing", "--json", "--seed", "3", "--by-conversation", "--baseline", "soma"
+    )
     rows = json.loads(found.stdout)
     assert [row["system"] for row in rows[:6]] == [*BASELINES, "soma"]
+    assert rows[5]["recall@5_minus_baseline"] == [0.0, 0.0, 0.0]
     assert {"recall@5", "recall@10", "recall@25", "recall@50", "recall_all@5", "recall_all@10", "ndcg@10", "mrr"} < set(
         rows[0]
     )

@@ -96,7 +96,9 @@ def test_a_memory_goes_in_comes_back_and_is_forgotten(tmp_path: Path) -> None:
     assert "Ada fixed the flaky clock test" in shown
     assert "similarity()" in shown
     assert answer("stats", "--json", *store, cwd=tmp_path)["episodic"] == 2
-    assert answer("forget", other, "--json", *store, cwd=tmp_path) == {"forgotten": [other]}
+    said = answer("forget", other, "--dry-run", "--json", *store, cwd=tmp_path)
+    assert said == {"forgotten": [other], "dry_run": True}
+    assert answer("forget", other, "--json", *store, cwd=tmp_path) == {"forgotten": [other], "dry_run": False}
     counts = answer("stats", "--json", *store, cwd=tmp_path)
     assert (counts["episodic"], counts["deleted"], counts["events"]) == (1, 1, 6)
 
@@ -113,6 +115,8 @@ def test_a_payload_comes_from_standard_input_and_a_policy_from_a_file(tmp_path: 
 def test_what_has_expired_is_swept(tmp_path: Path) -> None:
     store = ("-p", tmp_path / "store")
     run("remember", "old news", "--timestamp", "2026-01-01", "--expires-at", "2026-01-02", *store, cwd=tmp_path)
+    assert "would forget 1 expired" in run("forget", "--expired", "--dry-run", *store, cwd=tmp_path).stdout
+    assert answer("stats", "--json", *store, cwd=tmp_path)["deleted"] == 0
     assert "forgot 1 expired" in run("forget", "--expired", *store, cwd=tmp_path).stdout
     assert answer("stats", "--json", *store, cwd=tmp_path)["deleted"] == 1
 
@@ -211,6 +215,10 @@ def bad_calls(tmp_path: Path) -> dict[str, tuple[Any, ...]]:
         "an id that is none": ("forget", "seven"),
         "an unknown embedder": ("remember", "x", "--embedder", "oracle"),
         "a namespace out of bounds": ("remember", "x", "-n", "x" * 300),
+        "a namespace without a name": ("remember", "x", "-n", ""),
+        "a folder without a name": ("remember", "x", "-p", ""),
+        "an importance beyond JSON": ("remember", "x", "-i", str(2**60)),
+        "an instant that is none": ("recall", "x", "--as-of", "not a date"),
         "a query without words": ("recall", " "),
         "no hits wanted": ("recall", "x", "-k", "0"),
         "a policy that is not there": ("recall", "x", "--policy", tmp_path / "none.json"),
@@ -261,6 +269,16 @@ def test_a_server_that_is_configured_is_never_replaced_in_silence(tmp_path: Path
     assert done.returncode == 2
     assert "127.0.0.1:1" in done.stderr
     assert "s3cret" not in done.stderr
+
+
+def test_an_answer_that_has_no_room_is_one_sentence(tmp_path: Path) -> None:
+    run("remember", "x", cwd=tmp_path, SOMA_PATH=str(tmp_path / "s"))
+    command = [sys.executable, "-c", "from soma.cli import main; main()", "recall", "x", "-p", str(tmp_path / "s")]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("soma: what was to be written has no room")
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("name", "value"), [("SOMA_MODE", "TEST"), ("SOMA_REDIS_URL", "redis://127.0.0.1:1/0")])

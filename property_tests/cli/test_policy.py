@@ -79,7 +79,7 @@ def test_every_preset_is_listed_with_its_source() -> None:
     for row in rows:
         assert row["what"]
         assert "math::" not in row["what"]
-        assert (row["source"] == "soma") == (row["name"] in ("default", "hybrid", "conversation"))
+        assert (row["source"] == "soma") == (row["name"] in ("default", "dense", "conversation"))
         assert row["formula"] in said("policy", "show", "--presets")
 
 

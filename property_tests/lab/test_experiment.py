@@ -149,7 +149,7 @@ def test_where_policies_can_be_asked_the_baselines_are_added(tmp_path: Path) -> 
             "oldest": pytest.approx((1 / 2 + 1 / 3) / 2),
             "bm25": 0.0,
         }
-        assert (table["ms"] >= 0.0).all()
+        assert (table[["ms", "cpu_ms"]] >= 0.0).all(axis=None)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_what_is_shown_is_whole_escaped_and_the_same_each_time(experiment: Exper
     assert r"system & R@5 & R@10 & R@25 & R@50 & recall\_all@5" in latex
     assert latex.count(r"\\") == 1 + len(experiment.systems)
     assert r"our\_\$100 & kind 1 & \textbf{0.0}" in experiment.to_latex("kind")
-    for by in ("query", "ms", "qid", "RR"):
+    for by in ("query", "ms", "cpu_ms", "qid", "RR"):
         with pytest.raises(InvalidParameterError, match="must be a column of the topics"):
             experiment.table(by)
 

@@ -22,7 +22,7 @@ def hits() -> LabRecall:
         memory.remember("the clock is slow $5", importance=9)
         memory.remember("the clock test was repaired", importance=2)
         memory.remember("lunch was late")
-        return memory.recall("clock test", k=3)
+        return memory.recall("clock test", k=3, policy=p.presets.dense())
 
 
 def test_bars_are_scores_and_marks_are_factors(hits: LabRecall) -> None:
@@ -35,6 +35,14 @@ def test_bars_are_scores_and_marks_are_factors(hits: LabRecall) -> None:
     assert [label.get_text().splitlines()[0] for label in axes.get_yticklabels()] == [
         (hit.record.text or "").replace("$", r"\$") for hit in hits
     ]
+
+
+def test_a_factor_is_named_by_all_that_it_reads() -> None:
+    words = p.bm25(ratio=0.5, reach=2, group="session") + p.mentions("speaker") + p.when()
+    with soma.create_memory("TEST") as memory:
+        memory.remember("the clock is slow", payload={"session": 1, "speaker": "Ada"})
+        axes = memory.recall("clock", policy=words.clip(0, 1) * p.importance()).plot()
+    assert [line.get_label() for line in axes.lines] == ["bm25, mentions, when", "importance"]
 
 
 def test_a_sum_has_bars_and_no_marks() -> None:

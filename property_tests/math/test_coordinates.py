@@ -133,6 +133,11 @@ def test_points_of_a_common_cell_are_nearer_than_its_side(drawn: tuple) -> None:
     assert np.abs(x[0] - x[1]).max() < 2.0 ** -float(common_level(a, b, d, levels))
 
 
+def test_integers_of_python_are_codes_too() -> None:
+    codes = np.array([2**63, 5], dtype=object)
+    assert np.array_equal(morton_decode(codes, 2, 32), morton_decode(np.array([2**63, 5], np.uint64), 2, 32))
+
+
 def test_near_points_need_not_share_a_prefix() -> None:
     left, right = address([[np.nextafter(0.5, 0)], [0.5]], Frame.unit(1), 52)
     assert common_level(left, right, 1, 52) == 0
@@ -239,5 +244,5 @@ def test_what_lies_outside_the_domain_is_refused(call: object) -> None:
 
 @pytest.mark.parametrize("description", [{}, {"lower": [0.0]}, {"lower": [0], "upper": [1], "more": 1}, [0, 1]])
 def test_a_frame_is_read_from_its_two_fields_only(description: object) -> None:
-    with pytest.raises(SerializationError):
+    with pytest.raises(SerializationError, match=r"^a frame has exactly the fields lower and upper$"):
         Frame.from_dict(description)  # type: ignore[arg-type]

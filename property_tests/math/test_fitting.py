@@ -351,6 +351,13 @@ def test_resamples_that_fail_are_counted() -> None:
     }
 
 
+def test_a_curve_is_named_and_found_among_new_and_old() -> None:
+    times = [0.0] * 20 + [1.0, 2.0, 4.0]
+    found = fit_curve("exponential", times, [10] * 20 + [7, 5, 2], n_trials=10)
+    assert found.model == "exponential"
+    assert found.params["half_life_s"] == pytest.approx(1.9, abs=0.2)
+
+
 def test_a_result_is_json() -> None:
     found = fit_outcomes(constant, [4], [SHARE], n_trials=4)
     described = json.loads(json.dumps(found.to_dict(), allow_nan=False))

@@ -201,6 +201,7 @@ def test_merging_equals_learning_from_everything(a: list[Any], b: list[Any], c: 
 def test_before_any_data_everything_is_in_the_middle(asked: list[float]) -> None:
     assert (Isotonic().normalise(asked) == TIED).all()
     assert Isotonic().update([], []) == Isotonic()
+    assert [part.shape for part in Isotonic().knots()] == [(0,), (0,)]
 
 
 def test_it_does_learn() -> None:

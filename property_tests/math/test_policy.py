@@ -321,12 +321,12 @@ def test_a_policy_too_deep_or_too_large_is_refused() -> None:
     for _ in range(p.MAX_DEPTH - 1):
         policy = -policy
     assert p.from_json(policy.to_json()) == policy
-    with pytest.raises(InvalidParameterError, match="64 nodes deep"):
+    with pytest.raises(InvalidParameterError, match=r"^policy must be at most 64 nodes deep, got 65$"):
         _ = -policy
     doubled = p.similarity()
     while policy_nodes(doubled) <= p.MAX_NODES // 2:
         doubled = doubled + doubled
-    with pytest.raises(InvalidParameterError, match="1000 nodes"):
+    with pytest.raises(InvalidParameterError, match=r"^policy must have at most 1000 nodes, got"):
         _ = doubled + doubled + doubled
 
 
@@ -345,10 +345,10 @@ def test_policies_are_values(policy: p.Policy) -> None:
 
 
 def test_the_index_says_what_it_cannot_serve() -> None:
-    assert p.default().features == {"similarity", "importance", "idle_s"}
-    assert p.default().index_servable
-    assert p.default().why_not == ""
-    policy = p.default() + p.lexical() * p.same_cell(2) * p.memory_type("semantic")
+    assert p.presets.dense().features == {"similarity", "importance", "idle_s"}
+    assert p.presets.dense().index_servable
+    assert p.presets.dense().why_not == ""
+    policy = p.presets.dense() + p.lexical() * p.same_cell(2) * p.memory_type("semantic")
     assert not policy.index_servable
     assert policy.why_not == "the index keeps no range of common_level, lexical"
 
@@ -381,9 +381,23 @@ def test_a_product_of_factors_and_decay_never_rises_with_age(data: st.DataObject
     assert (scores >= 0).all()
 
 
-def test_the_default_is_relevance_importance_and_fading() -> None:
+def test_the_default_is_half_vectors_half_words_with_some_weight_for_what_is_important_and_fresh() -> None:
+    def score(similarity: float, bm25: float, importance: float, idle_s: float) -> float:
+        known = {"similarity": similarity, "bm25": bm25, "importance": importance, "idle_s": idle_s}
+        return float(p.default().evaluate(known))
+
+    assert score(1, 4, 1, 0) == 0.75
+    assert score(-1, 4, 0, 0) == 0.25 * 0.75
+    assert score(-1, 0, 1, 0) == 0.0
+    assert math.isclose(score(1, 1e9, 1, 90 * DAY), 0.875, rel_tol=1e-8)
+    assert math.isclose(score(1, 1e9, 0, 1e15), 0.5, rel_tol=1e-4)
+    assert p.default().is_pointwise
+    assert p.default().why_not == "the index keeps no range of bm25"
+
+
+def test_dense_is_relevance_importance_and_fading() -> None:
     def score(similarity: float, importance: float, idle_s: float) -> float:
-        return float(p.default().evaluate({"similarity": similarity, "importance": importance, "idle_s": idle_s}))
+        return float(p.presets.dense().evaluate({"similarity": similarity, "importance": importance, "idle_s": idle_s}))
 
     assert score(1, 1, 0) == 1.0
     assert score(1, 0, 0) == 0.5

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from soma.errors import InvalidParameterError
 from soma.math import policy as p
+from soma.math.decay import Exponential
 from soma.math.policy_bounds import integer_power
 from soma.testing.policies import columns, policies, values
 
@@ -90,7 +91,7 @@ def node_values(explanation: p.Explanation) -> Iterator[float]:
 
 @given(st.data())
 def test_bounds_of_the_default_are_attained_at_the_corners(data: st.DataObject) -> None:
-    policy = p.default()
+    policy = p.presets.dense()
     lower, upper, _ = data.draw(boxes(policy))
     low, high = policy.bounds(lower, upper)
     best = policy.evaluate({**upper, "idle_s": lower["idle_s"]})
@@ -106,6 +107,11 @@ def test_no_bound_is_known_where_a_divisor_may_be_zero() -> None:
     )
     assert low.tolist() == [-math.inf, -math.inf, 1.0, -math.inf]
     assert high.tolist() == [math.inf, math.inf, 2.0, math.inf]
+
+
+def test_what_fades_keeps_its_bounds_in_the_unit_interval() -> None:
+    low, high = p.decay(Exponential(1.0)).bounds({"age_s": [0.0, 1e9]}, {"age_s": [1.0, 1e12]})
+    assert (high[0], low[1]) == (1.0, 0.0)
 
 
 def test_a_base_that_begins_at_zero_has_a_power_with_bounds() -> None:

@@ -69,6 +69,10 @@ def test_latex_is_balanced(policy: p.Policy) -> None:
     assert policy._repr_latex_() == rf"$\displaystyle {latex}$"
 
 
+def test_a_field_is_named_in_its_own_letters() -> None:
+    assert str(p.top_mean(p.trace(), group="größe", n=2)) == 'top_mean(trace(), group="größe", n=2)'
+
+
 def test_latex_reads_as_written() -> None:
     policy = (1 - (p.similarity() - p.importance())) / p.age_s() * p.exp(-p.lexical()) ** 2
     assert policy.latex() == (

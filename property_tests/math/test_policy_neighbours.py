@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from soma.errors import InvalidParameterError, SerializationError
 from soma.math import policy as p
+from soma.math.policy_windows import faded_postings, fading
 
 X = p.similarity()
 ratios = st.floats(0.01, 1.0)
@@ -70,6 +71,19 @@ def test_who_is_out_of_reach_is_not_seen(table: dict[str, Any], ratio: float, re
     node = p.neighbours(X, ratio=ratio, reach=reach)
     assert node.evaluate(far)[:-1].tobytes() == node.evaluate(table).tobytes()
     assert node.evaluate(far)[-1] == 1e9
+
+
+@given(placed(), ratios, reaches, st.data())
+def test_words_spread_as_values_do(table: dict[str, Any], ratio: float, reach: int, data: st.DataObject) -> None:
+    place = table["place."]
+    counts = data.draw(st.lists(st.lists(st.integers(0, 3), min_size=len(place), max_size=len(place)), max_size=3))
+    dense = [np.array(count, dtype=np.float64) for count in counts]
+    postings = [(np.flatnonzero(count), count[count > 0]) for count in dense]
+    for count, (rows, got) in zip(dense, faded_postings(postings, place, ratio, reach), strict=True):
+        before, after = fading(count, place, ratio, reach)
+        want = count + before + after
+        assert sorted(rows) == np.flatnonzero(want).tolist()
+        assert np.allclose(got, want[rows], rtol=1e-12)
 
 
 @given(placed())

@@ -17,7 +17,7 @@ from soma.testing import policies as drawn
 
 WEEK = Exponential(7 * DAY)
 PRODUCTS = [
-    p.default(),
+    p.presets.dense(),
     p.similarity().clip(0),
     p.similarity().clip(0.1, 0.8) * p.importance() ** 0.5 * p.decay(WEEK),
     2.0 * p.similarity().clip(0) * p.decay(WEEK, of=p.idle_s) * p.decay(WEEK) * p.decay(Exponential(DAY)),

@@ -36,7 +36,7 @@ def test_a_preset_is_a_policy_with_a_name_a_source_and_a_formula(name: str) -> N
     assert builder.__name__ == name
     policy = builder()
     assert p.from_json(policy.to_json()) == policy
-    assert name in ("default", "hybrid", "conversation") or "Source: " in (builder.__doc__ or "")
+    assert name in ("default", "dense", "conversation") or "Source: " in (builder.__doc__ or "")
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -54,12 +54,12 @@ def test_released_hashes_of_presets() -> None:
     found = {name: presets.PRESETS[name]().content_hash[:12] for name in ALL}
     assert found == {
         "act_r": "08e0098a9998",
-        "conversation": "b104d2151239",
-        "default": "bdd8a4e0ea9f",
+        "conversation": "d0a9e627d6fc",
+        "default": "63517264fe44",
+        "dense": "bdd8a4e0ea9f",
         "generative_agents": "cfcac2fecbcf",
         "generative_agents_code": "ed2975047a5c",
         "hindsight": "e4f786be3928",
-        "hybrid": "25d2f01902b7",
         "memorybank": "acf4e42c0c88",
         "memorybank_code": "e9bb38531db2",
         "openmemory": "7065bfa94f18",
@@ -68,9 +68,9 @@ def test_released_hashes_of_presets() -> None:
 
 
 RISES_WITH = {
-    "hybrid": ["similarity", "bm25", "importance"],
     "conversation": ['bm25(ratio=0.5, reach=6, group="session")', "mentions.speaker", "n_words"],
-    "default": ["similarity", "importance"],
+    "default": ["similarity", "bm25", "importance"],
+    "dense": ["similarity", "importance"],
     "generative_agents": ["similarity", "importance"],
     "generative_agents_code": ["similarity", "importance"],
     "memorybank": ["similarity"],
@@ -92,8 +92,8 @@ def test_more_of_what_counts_never_ranks_lower(name: str, feature: str, x: list[
 # What is recent: every preset but two keeps this law over the times where it is meant
 
 FADES = {
-    "hybrid": ["idle_s"],
     "default": ["idle_s"],
+    "dense": ["idle_s"],
     "generative_agents": ["idle_s"],
     "memorybank": ["idle_s"],
     "memorybank_code": ["idle_s"],

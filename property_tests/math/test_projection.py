@@ -51,6 +51,7 @@ def test_an_axis_itself_is_drawn_at_the_edge_of_the_box(seed: int, shape: tuple[
     points = project(axes, axes)
     assert np.allclose(points, np.eye(shape[1]), atol=1e-9)
     assert (points < 1.0).all()
+    assert (project(-axes, axes) >= -1.0).all()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from soma.math import (
     exponential_sum,
     fitting,
     importance,
+    isotonic,
     policy_operations,
     spacing,
     spreading,
@@ -66,6 +67,19 @@ def odds(recalled: Any, n: int = 40, **more: Any) -> object:
 
 
 REFUSALS: list[tuple[str, Callable[[], object]]] = [
+    ("weights must be finite, got [nan, nan, nan, nan, nan, nan, nan, nan, nan]", lambda: ReviewOdds(*[NAN] * 9)),
+    (
+        "points must be quadruples of finite numbers, the last a count, got ((nan, 0.5, 1.0, 1),)",
+        lambda: isotonic.Isotonic(((NAN, 0.5, 1.0, 1),)),
+    ),
+    (
+        "counts must be pairs of a finite place and a count, got ((nan, 1),)",
+        lambda: importance.FixedBins((1.0,), counts=((NAN, 1),)),
+    ),
+    (
+        "upper_share must be above lower_share = 0.5, got 0.25",
+        lambda: importance.Winsorised(lower_share=0.5, upper_share=0.25),
+    ),
     ("function must be one of negative, exp, log, got 'sin'", lambda: policy_operations.Unary("sin", p.similarity())),
     (
         "operator must be one of +, -, *, /, **, max, min, got '%'",
@@ -339,6 +353,12 @@ def test_what_counts_is_of_integers() -> None:
     assert spacing.SM2State(3).n_recalled.dtype == np.int64
     none = topk.merge_top_k([], [], 1)
     assert (none.rows.dtype, none.scores.dtype, len(none.rows)) == (np.int64, np.float64, 0)
+
+
+def test_a_scale_counts_up_to_what_a_double_counts_exactly() -> None:
+    assert importance.FixedBins((1.0,), counts=((0, 2**53 - 1),)).counts == ((0.0, 2**53 - 1),)
+    with pytest.raises(InvalidParameterError, match="of a sum below"):
+        importance.FixedBins((1.0,), counts=((0, 2**53),))
 
 
 def test_two_resamples_are_enough() -> None:

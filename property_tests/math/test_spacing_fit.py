@@ -23,7 +23,7 @@ def drawn(model: FSRS, n_items: int, n_reviews: int, seed: int) -> tuple[Any, An
     for _ in range(n_reviews):
         at_s = state.last_review_s + np.ceil(rng.exponential(10.0, n_items)) * DAY
         recall = model.retrievability(at_s - state.last_review_s, state.stability_s)
-        grade = np.where(rng.random(n_items) < recall, 3, 1)
+        grade = np.where(rng.random(n_items) < recall, rng.choice([2, 3, 4], n_items, p=[0.3, 0.6, 0.1]), 1)
         state = model.review(state, grade, at_s)
         items.append(np.arange(n_items))
         times.append(at_s)
@@ -53,6 +53,13 @@ def test_the_fit_is_as_likely_as_the_truth_and_foretells_what_it_has_not_seen() 
     fitted = fit_fsrs("6", *log, penalty=1.0, max_rounds=40)
     assert loss(fitted, log) <= loss(TRUE, log) + 1e-3
     assert loss(fitted, other) < loss(PUBLISHED, other)
+
+
+def test_more_rounds_are_likelier_and_no_more_are_taken_than_asked_for() -> None:
+    log = drawn(TRUE, 60, 4, 5)
+    losses = [loss(fit_fsrs("6", *log, penalty=0.0, max_rounds=rounds), log) for rounds in (1, 3, 9)]
+    assert losses == sorted(losses, reverse=True)
+    assert len(set(losses)) == 3
 
 
 def test_a_penalty_holds_the_weights() -> None:

@@ -258,3 +258,12 @@ def test_no_history_is_too_long_or_too_old() -> None:
     seen = replay(FSRS.published("6"), np.zeros(300, np.int64), times, np.resize([3, 4, 2, 3, 1], 300))
     assert np.isfinite(seen.state.stability_s).all()
     assert all(b > 0.0 for _, b in pairwise(seen.retrievability))
+
+
+def test_a_stability_beyond_all_numbers_stays_at_the_greatest() -> None:
+    steep = list(FSRS.published("6").weights)
+    steep[8], steep[9], steep[10], steep[16], steep[20] = 10.0, 0.0, 5.0, 10.0, 1.0
+    times = np.array([*(10.0 ** np.arange(0, 303, 3)) * DAY, 1.79e308])
+    seen = replay(FSRS("6", tuple(steep)), np.zeros(len(times), np.int64), times, np.full(len(times), 4))
+    assert 1e308 < float(seen.state.stability_s[0]) < np.inf
+    assert (seen.retrievability[1:] >= 0.0).all()

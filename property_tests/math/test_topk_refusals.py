@@ -72,7 +72,7 @@ def test_an_upper_bound_of_rows_that_does_not_fit_is_refused(bound: Floats) -> N
         "ids": np.arange(400),
         "block_upper": np.ones(1),
     }
-    with pytest.raises(InvalidParameterError):
+    with pytest.raises(InvalidParameterError, match=r"^upper must"):
         top_k(**{**VALID, **many, "block_rows": 400, "upper": lambda rows, low, high: bound[: len(rows)]})
 
 

@@ -42,7 +42,7 @@ def states() -> st.SearchStrategy[list[StoredMemory]]:
 @settings(max_examples=60)
 @given(memories=states(), share=st.floats(0.05, 1.5))
 def test_a_memory_stands_until_it_falls(name: str, memories: list[StoredMemory], share: float) -> None:
-    scored = policy.default() if name == "steps" else policy.decay(CURVES[name])
+    scored = policy.presets.dense() if name == "steps" else policy.decay(CURVES[name])
     now = best_scores(memories, scored, LAB, NOW)
     threshold = float(np.median(now)) * share if len(now) else 0.5
     found = forecast(memories, scored, LAB, threshold=threshold, now_s=NOW, horizon_s=HORIZON)
@@ -90,11 +90,13 @@ def test_no_query_scores_a_memory_higher_than_its_best(memories: list[StoredMemo
     units = unit_vectors(random.normal(size=(len(memories) + 1, 3)).astype(np.float32))
     units[-1] = units[seed % len(units)]
     query = Query(text="the clock", embedding=tuple(units[-1].tolist()))
-    found = rank(memories, query, policy=policy.default(), namespace=LAB, now_s=NOW, k=99, vectors=lambda _: units[:-1])
+    found = rank(
+        memories, query, policy=policy.presets.dense(), namespace=LAB, now_s=NOW, k=99, vectors=lambda _: units[:-1]
+    )
     best = dict(
         zip(
             [memory.record.id for memory in memories],
-            best_scores(memories, policy.default(), LAB, NOW).tolist(),
+            best_scores(memories, policy.presets.dense(), LAB, NOW).tolist(),
             strict=True,
         )
     )
@@ -105,7 +107,7 @@ def test_no_query_scores_a_memory_higher_than_its_best(memories: list[StoredMemo
 
 def test_days_are_counted_in_their_order() -> None:
     memories = fold([REGISTERED]).live("lab")
-    found = forecast(memories, policy.default(), LAB, threshold=0.5, now_s=NOW, horizon_s=HORIZON)
+    found = forecast(memories, policy.presets.dense(), LAB, threshold=0.5, now_s=NOW, horizon_s=HORIZON)
     assert (found.falls, found.by_day(), str(found)) == ((), {}, "0 of 0 memories fall under 0.5 by 2066-02-28")
 
 
@@ -118,6 +120,6 @@ def test_days_are_counted_in_their_order() -> None:
     ],
 )
 def test_what_has_no_meaning_is_refused(change: dict[str, object], sentence: str) -> None:
-    given_: dict[str, object] = {"policy": policy.default(), "threshold": 0.5, "horizon_s": HORIZON} | change
+    given_: dict[str, object] = {"policy": policy.presets.dense(), "threshold": 0.5, "horizon_s": HORIZON} | change
     with pytest.raises(InvalidParameterError, match=sentence):
         forecast([], namespace=LAB, now_s=NOW, **given_)  # type: ignore[arg-type]

@@ -126,7 +126,7 @@ def test_a_store_never_asks_the_index_about_a_set(
     with pytest.raises(InvalidParameterError, match="must be pointwise here"):
         plots.fading(found)
     with pytest.raises(AssertionError, match="the index was asked"):
-        memory.recall("flaky clock test", policy=p.default())
+        memory.recall("flaky clock test", policy=p.presets.dense())
 
 
 @pytest.mark.parametrize("name", sorted(set(POLICIES) - {"in its words", "after"}))  # which read what it does not hold

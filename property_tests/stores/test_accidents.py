@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,8 @@ from soma import DAY, YEAR, fold
 from soma.errors import StoreError
 from soma.state.stored import StoredMemory
 from soma.stores.sqlite import FILE_NAME
+
+NOW = 2_000_000_000.0
 
 FILLER = """
 import resource, signal, sys
@@ -117,3 +121,39 @@ def test_a_damaged_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"the store in .* failed"):
         soma.open(tmp_path).recall("note")
     assert file.read_bytes() == damaged
+
+
+DAMAGES = {
+    "UPDATE memories SET json = '{'": "damaged at memory 00000000-0000-0000-0000-000000000007 .*from a backup",
+    "UPDATE memories SET json = replace(json, '\"importance\":5', '\"importance\":5.5')": "damaged at memory",
+    "UPDATE events SET json = 'null' WHERE position = 2": "damaged at position 2 of its log .*from a backup",
+}
+
+
+@pytest.mark.parametrize(("damage", "sentence"), DAMAGES.items())
+def test_a_damaged_row_is_named(tmp_path: Path, damage: str, sentence: str) -> None:
+    with soma.open(tmp_path) as memory:
+        memory.remember("the clock is slow", id=UUID(int=7))
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        assert connection.execute(damage).rowcount
+    connection.close()
+
+    def read_all() -> None:
+        with soma.open(tmp_path) as memory:
+            list(memory)
+            list(memory.events())
+
+    with pytest.raises(StoreError, match=sentence):
+        read_all()
+
+
+@pytest.mark.parametrize("vector", ["x'00'", "x''", "zeroblob(8)"])
+def test_a_damaged_vector_is_made_again(tmp_path: Path, vector: str) -> None:
+    with soma.open(tmp_path) as memory:
+        memory.remember("the clock is slow")
+        wanted = memory.recall("clock", now=NOW)[0].score
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        assert connection.execute(f"UPDATE vectors SET vector = {vector}").rowcount
+    connection.close()
+    with soma.open(tmp_path) as memory:
+        assert memory.recall("clock", now=NOW)[0].score == wanted

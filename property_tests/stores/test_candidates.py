@@ -60,7 +60,7 @@ def test_what_is_held_follows_every_change_and_clears_away_what_is_gone(memory: 
             [
                 record(
                     number,
-                    " ".join(itertools.islice(itertools.cycle(words), number % 5, number % 5 + 1 + turn)),
+                    " ".join(itertools.islice(itertools.cycle(words), number % 5, number % 5 + 1 + 3 * turn)),
                     memory,
                     payload={"by": {"name": ["Ada", "Grace", None][(number + turn) % 3]}, "n": number},
                 )
@@ -138,7 +138,7 @@ CONDITIONS: list[tuple[dict[str, Any], set[int]]] = [
 def test_a_filter_on_the_payload_admits_what_it_says(where: dict[str, Any], wanted: set[int], tmp_path: Path) -> None:
     memory = soma.open(tmp_path / "store", embedder="hashing", clock=lambda: NOW)
     memory.store_many([record(number, "clock", memory, payload=payload) for number, payload in enumerate(PAYLOADS)])
-    for policy in (p.default(), p.bm25() + p.rank(p.importance())):
+    for policy in (p.presets.dense(), p.bm25() + p.rank(p.importance())):
         found = memory.recall("clock", policy=policy, k=9, where=where)
         assert {hit.record.id.int for hit in found} == wanted
         assert found.n_candidates == len(wanted)
@@ -156,7 +156,7 @@ def test_a_filter_admits_the_same_records_one_by_one_in_the_index_and_in_all(
     keep = {"since": since, "until": until, "tags": tags, "memory_type": memory_type}
     admits = Filter.of(**keep)  # type: ignore[arg-type]
     wanted = {record.id for record in filtered if admits.admits(record, NOW)}
-    for policy in (p.default(), p.bm25()):
+    for policy in (p.presets.dense(), p.bm25()):
         assert {hit.record.id for hit in filtered.recall("clock", policy=policy, k=9, **keep)} == wanted  # type: ignore[arg-type]
     low, high = -np.inf if since is None else since, np.inf if until is None else until
     assert all(low <= memory.timestamp < high for memory in filtered if memory.id in wanted)
@@ -219,9 +219,10 @@ def test_a_batch_with_a_blank_question_answers_none(memory: soma.Memory) -> None
 def test_an_answer_says_which_way_it_was_found_and_which_times_it_understood(memory: soma.Memory) -> None:
     memory.store_many([record(number, f"clock {number}", memory) for number in range(3)])
     question = "Which clock broke in March 2023?"
-    assert memory.recall(question).search == "found by index: 3 of 3 memories read"
+    assert memory.recall(question, policy=p.presets.dense()).search == "found by index: 3 of 3 memories read"
     in_words = memory.recall(question, policy=p.bm25())
     assert in_words.search == "found by scan: 3 of 3 memories read, since the index keeps no range of bm25"
-    assert memory.recall(question, where={"by": None}).search == "found by scan: 3 of 3 memories read"
+    by_nobody = memory.recall(question, policy=p.presets.dense(), where={"by": None})
+    assert by_nobody.search == "found by scan: 3 of 3 memories read"
     assert [str(time) for time in in_words.times] == ["'in March 2023': 2023-03-01T00:00:00Z to 2023-04-01T00:00:00Z"]
     assert memory.recall([0.0] * memory.registration.dimension).times == ()

@@ -62,7 +62,7 @@ def put(index: ExactIndex, memories: list[StoredMemory], position: int = 1) -> N
 
 
 POLICIES = [
-    p.default(),
+    p.presets.dense(),
     p.similarity().clip(0) * p.importance() ** 0.5 * p.decay(WEEK),
     p.similarity().clip(0.1) * p.decay(WEEK, of=p.idle_s) * p.decay(decay.Power(DAY, 0.5)) * p.memory_type("semantic"),
     p.similarity().clip(0),
@@ -334,7 +334,7 @@ def test_the_compiled_kernels_serve_large_indexes_only() -> None:
 
 @pytest.mark.parametrize("k", [1, 5])
 @pytest.mark.parametrize("is_compiled", [True, False])
-@pytest.mark.parametrize("policy", [p.default(), p.importance()])
+@pytest.mark.parametrize("policy", [p.presets.dense(), p.importance()])
 def test_an_empty_index_has_no_answer(k: int, is_compiled: bool, policy: p.Policy) -> None:
     index = ExactIndex(2, is_compiled=is_compiled)
     found = index.search(Query(embedding=(1.0, 0.0)), policy, LAB, 0.0, k, Filter.of())

@@ -69,7 +69,7 @@ def test_what_is_evicted_is_worth_no_more_than_what_stays(memory: Memory, budget
     worth = dict(
         zip(
             [one.record.id for one in live],
-            best_scores(live, policy.default(), memory.registration, NOW).tolist(),
+            best_scores(live, policy.presets.dense(), memory.registration, NOW).tolist(),
             strict=True,
         )
     )

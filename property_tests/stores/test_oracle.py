@@ -45,6 +45,7 @@ IDS = [UUID(int=n) for n in range(1, 9)]
 WORDS = ["clock test flaky", "menu of the week?", "clock menu", "", "the test two days ago", "repaired timing bug"]
 POLICIES = [
     p.default(),
+    p.presets.dense(),
     p.similarity().clip(0) * p.importance() * p.decay(decay.Exponential(half_life_s=7 * DAY)),
     0.8 * p.similarity() + 0.2 * p.decay(decay.Power(scale_s=DAY, exponent=0.5), of=p.idle_s),
     p.importance(),

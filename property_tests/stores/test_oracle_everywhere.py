@@ -92,12 +92,12 @@ def test_the_machine_convicts_an_index_whose_vector_was_altered(
     try:
         for id, text in zip(IDS, ["clock test", "menu", "clock"], strict=False):
             run.store(id, text, 5, 0.0, set(), "episodic", None, {})
-        run.recall("clock test flaky", p.similarity(), 2, 0.0, (), None)
+        run.recall("clock test flaky", p.similarity(), 2, 0.0, (), None, (None, None), {})
         held: QdrantIndex = run.memory._store.index  # type: ignore[assignment]
         head = run.memory.head().value
         opposite = -EMBEDDER.embed(["clock test"])[0]
         held.engine.put([PointOf.live(IDS[0], opposite, "episodic", (), head)], head)
         with pytest.raises(AssertionError):
-            run.recall("clock test flaky", p.similarity(), 2, 0.0, (), None)
+            run.recall("clock test flaky", p.similarity(), 2, 0.0, (), None, (None, None), {})
     finally:
         run.teardown()

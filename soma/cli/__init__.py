@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 from importlib.metadata import entry_points
@@ -88,6 +89,11 @@ class LazyGroup(click.Group):
                 raise
             click.echo(f"soma: {error}", err=True)
             sys.exit(2)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or ctx.params.get("debug"):
+                raise
+            click.echo(f"soma: what was to be written has no room: {error}", err=True)
+            sys.exit(1)
 
 
 def absent(name: str, error: ModuleNotFoundError) -> click.Command:

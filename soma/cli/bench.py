@@ -109,6 +109,7 @@ def recall(
 @click.option(
     "--k", "cutoffs", multiple=True, type=click.IntRange(1), help="Where recall is taken.  [default: 5 10 25 50]"
 )
+@click.option("--baseline", default="fused", show_default=True, help="The system that the others are compared with.")
 @click.option("--by-conversation", is_flag=True, help="Intervals over conversations instead of questions.")
 @click.option("--seed", default=0, show_default=True, help="Of the intervals.")
 @as_json
@@ -117,6 +118,7 @@ def locomo(
     embedder: str,
     sources: tuple[str, ...],
     ablate: bool,
+    baseline: str,
     cutoffs: tuple[int, ...],
     by_conversation: bool,
     seed: int,
@@ -132,10 +134,13 @@ def locomo(
     from soma.cli.sources import policy_named  # noqa: PLC0415
     from soma.embedding.by_name import embedder_of  # noqa: PLC0415
     from soma.lab.ablation import without_each  # noqa: PLC0415
+    from soma.lab.experiment import BASELINES  # noqa: PLC0415
     from soma.math import policy as policies  # noqa: PLC0415
 
     own = policies.presets.conversation()
-    systems = {"soma": own, **{source: policy_named(source) for source in sources}}
+    systems = {"soma": own}
+    for source in sources:  # the preset dense is not the baseline dense
+        systems[f"policy {source}" if source in BASELINES or source == "soma" else source] = policy_named(source)
     if ablate:
         systems |= {f"soma without {term}": rest for term, rest in without_each(own).items()}
     found = bench_locomo(
@@ -143,6 +148,7 @@ def locomo(
         embedder_of(embedder),
         rng=np.random.default_rng(seed),
         policies=systems,
+        baseline=baseline,
         cutoffs=cutoffs or CUTOFFS,
         by_conversation=by_conversation,
         progress=show_progress if sys.stderr.isatty() else None,

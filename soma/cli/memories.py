@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -21,9 +21,27 @@ from soma.state.recall import Recall
 __all__ = ["consolidate", "forget", "recall", "remember", "stats"]
 
 
+def as_importance(_ctx: click.Context, parameter: click.Parameter, written: str) -> int | Literal["auto"]:
+    """Return a whole number, or ``"auto"`` as it stands."""
+    if written == "auto":
+        return "auto"
+    try:
+        return int(written)
+    except ValueError:
+        raise click.BadParameter(f"{written!r} is neither a whole number nor auto", param=parameter) from None
+
+
 @click.command()
 @click.argument("text")
-@click.option("--importance", "-i", default=5, show_default=True, help="Raw importance, 0 to 10.")
+@click.option(
+    "--importance",
+    "-i",
+    default="5",
+    show_default=True,
+    metavar="INTEGER|auto",
+    callback=as_importance,
+    help="Raw importance, 0 to 10; auto reads it off the words.",
+)
 @click.option("--tag", "-t", "tags", multiple=True, help="A label; may be given several times.")
 @click.option("--payload", help="A JSON object to keep with the memory; - reads standard input.")
 @click.option("--timestamp", help="When it happened: ISO 8601.  [default: now]")
@@ -33,7 +51,7 @@ __all__ = ["consolidate", "forget", "recall", "remember", "stats"]
 @as_json
 def remember(
     text: str,
-    importance: int,
+    importance: int | Literal["auto"],
     tags: tuple[str, ...],
     payload: str | None,
     timestamp: str | None,
@@ -138,24 +156,25 @@ def recall(
 @click.argument("id", required=False)
 @click.option("--expired", is_flag=True, help="Delete every memory whose time has passed, instead of one.")
 @click.option("--reason", default="forgotten", show_default=True, help="Kept in the log.")
+@click.option("--dry-run", is_flag=True, help="Say which, and delete nothing.")
 @store_options
 @as_json
-def forget(id: str | None, expired: bool, reason: str, is_json: bool, **store: Any) -> None:
+def forget(id: str | None, expired: bool, reason: str, dry_run: bool, is_json: bool, **store: Any) -> None:
     """Delete the memory with ID; its events stay in the log."""
     if (id is None) != expired:
         raise click.UsageError("give an id, or --expired")
-    with open_memory(**store) as memory:
+    with open_memory(**store, is_read_only=dry_run) as memory:
         if id is None:
-            forgotten = [str(gone) for gone in memory.forget_expired()]
+            forgotten = [str(gone) for gone in memory.forget_expired(dry_run=dry_run)]
         else:
-            memory.forget(id, reason=reason)
-            forgotten = [id]
+            forgotten = [str(memory.retrieve(id).record.id)]
+            if not dry_run:
+                memory.forget(id, reason=reason)
     if is_json:
-        print_json({"forgotten": forgotten})
-    elif id is None:
-        click.echo(f"forgot {len(forgotten)} expired memories")
-    else:
-        click.echo(f"forgot {id}")
+        print_json({"forgotten": forgotten, "dry_run": dry_run})
+        return
+    what = forgotten[0] if id is not None else f"{len(forgotten):,} expired memories"
+    click.echo(f"would forget {what}" if dry_run else f"forgot {what}")
 
 
 @click.command()

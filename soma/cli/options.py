@@ -21,11 +21,30 @@ from soma.state.history import Moment, Position
 from soma.state.paths import label
 from soma.state.query import AnyOf, Between
 
-__all__ = ["as_conditions", "as_json", "as_moment", "open_memory", "print_json", "settings_of", "store_options"]
+__all__ = [
+    "StoreFolder",
+    "as_conditions",
+    "as_json",
+    "as_moment",
+    "open_memory",
+    "print_json",
+    "settings_of",
+    "store_options",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of text.")
+
+
+class StoreFolder(click.Path):
+    """The folder of a store: an empty one, as a variable that is not set gives, is not the one at hand."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or raise `ConfigurationError`."""
+        if value == "":
+            raise ConfigurationError("--path is empty", "name a folder, or leave it out")
+        return super().convert(value, param, ctx)
 
 
 def store_options(command: Command) -> Command:
@@ -41,7 +60,7 @@ def store_options(command: Command) -> Command:
         click.option(
             "--path",
             "-p",
-            type=click.Path(path_type=Path),
+            type=StoreFolder(path_type=Path),
             help="The folder of the store.  [default: SOMA_PATH, or ~/.local/share/soma]",
         ),
     ):
@@ -60,7 +79,11 @@ def open_memory(
         If a path is given and the environment names another store, which is in no folder.
     """
     settings = settings_of(path)
-    settings = replace(settings, namespace=namespace or settings.namespace, embedder=embedder or settings.embedder)
+    settings = replace(
+        settings,
+        namespace=settings.namespace if namespace is None else namespace,
+        embedder=settings.embedder if embedder is None else embedder,
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         memory = create_memory(settings=settings, is_read_only=is_read_only)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from soma.cli.options import as_json, print_json, settings_of
+from soma.cli.options import StoreFolder, as_json, print_json, settings_of
 from soma.factory import reembed as reembed_store
 
 __all__ = ["reembed"]
@@ -19,7 +19,7 @@ __all__ = ["reembed"]
 @click.option(
     "--path",
     "-p",
-    type=click.Path(path_type=Path),
+    type=StoreFolder(path_type=Path),
     help="The folder of the store.  [default: SOMA_PATH, or ~/.local/share/soma]",
 )
 @as_json

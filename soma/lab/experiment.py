@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from time import perf_counter
+from time import perf_counter, process_time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -33,6 +33,7 @@ System: TypeAlias = Callable[[Mapping[str, Any]], Sequence[str]]
 """From a topic, a row of the topics by column, to the ids that it finds, best first."""
 
 TOTAL: Final = "all"
+TIMES: Final = ("ms", "cpu_ms")
 _SETTINGS: Final = ("metrics", "baseline", "level", "n_resamples", "cluster", "seed", "left_out")
 
 
@@ -115,7 +116,7 @@ class Experiment:
     ----------
     per_query : DataFrame
         One row for each system and question: ``system``, the columns of the topic but for ``query``, each metric, and
-        ``ms``, the milliseconds that the system took.
+        the milliseconds that the system took, ``ms`` by the clock and ``cpu_ms`` of the processor.
     rankings : dict of str to dict of str to tuple of str
         What each system found for each ``qid``.
     left_out : tuple of str
@@ -175,22 +176,27 @@ class Experiment:
         self.seed = int(rng.integers(2**53))
         self.left_out = tuple(row["qid"] for row in rows if row["qid"] not in relevant)
         judged = {row["qid"]: relevant[row["qid"]] for row in known}
-        spent: dict[str, list[float]] = {name: [] for name in asked}
+        spent: dict[str, list[tuple[float, float]]] = {name: [] for name in asked}
         found: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in asked}
         for number, row in enumerate(known, 1):  # all systems in turn, so that a slow moment of the machine is shared
             for name, system in asked.items():
-                start = perf_counter()
+                start, begun = perf_counter(), process_time()
                 ids = system(MappingProxyType(row))
-                spent[name].append(1_000.0 * (perf_counter() - start))
+                spent[name].append((1_000.0 * (perf_counter() - start), 1_000.0 * (process_time() - begun)))
                 found[name][row["qid"]] = tuple(ids)
             if progress is not None:
                 progress(number, len(known))
         self.rankings = found
         self.per_query = pd.DataFrame(
             [
-                {"system": name, **{key: value for key, value in row.items() if key != "query"}, **values, "ms": ms}
+                {
+                    "system": name,
+                    **{key: value for key, value in row.items() if key != "query"},
+                    **values,
+                    **dict(zip(TIMES, times, strict=True)),
+                }
                 for name in asked
-                for row, values, ms in zip(
+                for row, values, times in zip(
                     known, per_query(found[name], judged, self.metrics).values(), spent[name], strict=True
                 )
             ]
@@ -213,13 +219,13 @@ class Experiment:
         Returns
         -------
         DataFrame
-            Indexed by system (and ``by``): ``n``, the metrics, and ``ms``, the mean of the milliseconds.
+            Indexed by system (and ``by``): ``n``, the metrics, and the means of ``ms`` and ``cpu_ms``.
         """
         parts = [
-            part.groupby("system", sort=False)[[*self.metrics, "ms"]].mean().assign(n=n, part=label)
+            part.groupby("system", sort=False)[[*self.metrics, *TIMES]].mean().assign(n=n, part=label)
             for label, part, n in self._parts(by)
         ]
-        found = pd.concat(parts)[["part", "n", *self.metrics, "ms"]]
+        found = pd.concat(parts)[["part", "n", *self.metrics, *TIMES]]
         if by is None:
             return found.drop(columns="part")
         return found.rename(columns={"part": by}).set_index(by, append=True)
@@ -358,7 +364,7 @@ class Experiment:
         whole = [(TOTAL, self.per_query, self.per_query["qid"].nunique())]
         if by is None:
             return whole
-        if by not in self.per_query or by in {*self.metrics, "system", "qid", "ms"}:
+        if by not in self.per_query or by in {*self.metrics, *TIMES, "system", "qid"}:
             raise InvalidParameterError("by", by, "must be a column of the topics")
         return whole + [(label, part, part["qid"].nunique()) for label, part in self.per_query.groupby(by, sort=True)]
 

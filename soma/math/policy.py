@@ -136,13 +136,15 @@ __all__ = [
 ]
 
 
-def or_default(policy: Policy | None) -> Policy:
-    """Return the policy given, or `default` for None.
+def or_default(policy: Policy | None, *, has_words: bool = True) -> Policy:
+    """Return the policy given; for None `default`, or `presets.dense` where there is no query in words.
 
     Parameters
     ----------
     policy : Policy or None
         What a caller chose.
+    has_words : bool, default True
+        Whether there is a query with a text.
 
     Raises
     ------
@@ -151,11 +153,11 @@ def or_default(policy: Policy | None) -> Policy:
 
     Examples
     --------
-    >>> or_default(None) == default()
-    True
+    >>> or_default(None) == default(), or_default(None, has_words=False) == presets.dense()
+    (True, True)
     """
     if policy is None:
-        return default()
+        return default() if has_words else presets.dense()
     if not isinstance(policy, Policy):
         raise InvalidParameterError(
             "policy", policy, "must be a Policy: build one from soma.policy, or read it with from_json"

@@ -189,7 +189,7 @@ def _column(name: str, features: Mapping[str, ArrayLike]) -> NDArray[Any]:
         return unit_interval(name, features[name])
     found = np.asarray(features[name])
     if name.startswith(PLACE):
-        if (found.dtype.kind not in "iu" and found.size) or len(np.unique(found)) != found.size:
+        if (found.dtype.kind not in "iu" and found.size) or (np.diff(np.sort(found, axis=None)) == 0).any():
             raise InvalidParameterError(name, features[name], "must hold unique integers")
         return found.astype(np.intp)
     if name == "id":

@@ -101,10 +101,11 @@ class Neighbours(Placed):
         }
 
     def _facts(self, x: FloatArray, *columns: NDArray[Any]) -> dict[str, FloatArray]:
-        rows = np.arange(len(x))
-        own, before, after = fading(rows, np.ones(len(x)), columns[0], self.ratio, self.reach)
-        weight = own + before + after
-        shares = (share / weight for share in fading(rows, x, columns[0], self.ratio, self.reach))
+        (before, n_before), (after, n_after) = fading(
+            np.stack([x, np.ones(len(x))]), columns[0], self.ratio, self.reach
+        )
+        weight = 1.0 + n_before + n_after
+        shares = (part / weight for part in (x, before, after))
         return dict(zip(("its own share", "from those before", "from those after"), shares, strict=True))
 
 
@@ -130,4 +131,4 @@ class Previous(Placed):
         return facts[0]
 
     def _facts(self, x: FloatArray, *columns: NDArray[Any]) -> dict[str, FloatArray]:
-        return {"value of the one before": fading(np.arange(len(x)), x, columns[0], 1.0, 1)[1]}
+        return {"value of the one before": fading(x, columns[0], 1.0, 1)[0]}

@@ -77,7 +77,7 @@ def product_of(policy: Policy) -> Product | None:
     >>> found = product_of(p.similarity().clip(0) * p.importance() ** 0.5 * p.decay(Exponential(60.0), of=p.age_s))
     >>> found.fixed, found.half_life_s, found.rest
     (importance() ** 0.5, {'age_s': 60.0}, None)
-    >>> product_of(p.default()).rest
+    >>> product_of(p.presets.dense()).rest
     decay(Power(scale_s=2592000.0, exponent=0.5), of=idle_s)
     >>> product_of(p.similarity() + p.importance()) is None
     True

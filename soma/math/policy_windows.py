@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -11,7 +12,7 @@ from soma.math.domain import FloatArray
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["fading", "group_numbers", "spread", "window_sums", "within"]
+__all__ = ["faded_postings", "fading", "group_numbers", "spread", "window_sums", "within"]
 
 Places: TypeAlias = "NDArray[np.intp]"
 
@@ -26,20 +27,16 @@ def group_numbers(labels: NDArray[np.str_]) -> Places:
     return number
 
 
-def fading(
-    rows: Places, values: NDArray[Any], place: Places, ratio: float, reach: int
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    r"""Return what each row has of its own and gets from earlier and from later ones, if values fade with each place.
+def fading(values: FloatArray, place: Places, ratio: float, reach: int) -> tuple[FloatArray, FloatArray]:
+    r"""Return what each row gets from earlier and from later ones, if values fade with each place.
 
-    .. math:: \mathrm{own}_i = v_i, \quad \mathrm{before}_i = \sum_{0 < p_i - p_j \le R} r^{p_i - p_j} v_j, \quad
+    .. math:: \mathrm{before}_i = \sum_{0 < p_i - p_j \le R} r^{p_i - p_j} v_j, \quad
               \mathrm{after}_i = \sum_{0 < p_j - p_i \le R} r^{p_j - p_i} v_j
 
     Parameters
     ----------
-    rows : ndarray of int, shape (m,)
-        The rows that have a value, each once; that of all others is 0.
-    values : ndarray, shape (m,)
-        These values :math:`v`.
+    values : ndarray of float64, shape (\*batch, n)
+        The value of each row :math:`v`.
     place : ndarray of int, shape (n,)
         The place of each row :math:`p`, no two alike.
     ratio : float
@@ -49,25 +46,55 @@ def fading(
 
     Returns
     -------
-    own, before, after : ndarray of float64, shape (n,)
-        The order of the rows does not matter, to the last bit. O(n log n + R m).
+    before, after : ndarray of float64, shape (\*batch, n)
+        The order of the rows does not matter, to the last bit. O(n log n + R n).
     """
-    order = np.argsort(place)
-    stands = np.empty(len(order), dtype=np.intp)
-    stands[order] = np.arange(len(order))
-    at, source = place[order], stands[rows]
-    found = np.zeros((3, len(order)))
-    found[0, source] = values
+    order, stands = _line(place)
+    at, value = place[order], values[..., order]
+    before, after = np.zeros(values.shape), np.zeros(values.shape)
+    share = np.append(ratio ** np.arange(reach + 1.0), 0.0)
+    for step in range(1, min(reach, len(order) - 1) + 1):
+        left = share[np.minimum(at[step:] - at[:-step], reach + 1)]  # a step apart there are as many places, or more
+        before[..., step:] += left * value[..., :-step]
+        after[..., :-step] += left * value[..., step:]
+    return before[..., stands], after[..., stands]
+
+
+def faded_postings(
+    postings: Sequence[tuple[Places, NDArray[Any]]], place: Places, ratio: float, reach: int
+) -> list[tuple[Places, FloatArray]]:
+    """Return for each word the rows that have it, or get it from others as in `fading`, each once, and how much of it.
+
+    Parameters
+    ----------
+    postings : sequence of (ndarray of int, ndarray), length m
+        For each word the rows that have it, each once, and how often.
+    place, ratio, reach
+        As of `fading`.
+    """
+    order, stands = _line(place)
+    at, n = place[order], len(order)
+    word = np.repeat(np.arange(len(postings)), [len(rows) for rows, _ in postings])
+    source = stands[np.concatenate([np.zeros(0, dtype=np.intp), *(rows for rows, _ in postings)])]
+    counts = np.concatenate([np.zeros(0), *(counts for _, counts in postings)])
+    total = np.zeros((len(postings), n))
+    total[word, source] = counts
     share = ratio ** np.arange(reach + 1.0)
-    for step in range(1, reach + 1):
-        for of, target in ((1, source + step), (2, source - step)):
-            inside = np.flatnonzero((target >= 0) & (target < len(order)))
-            distance = np.abs(at[target[inside]] - at[source[inside]])
-            near = distance <= reach
-            chosen = inside[near]
-            found[of, target[chosen]] += share[distance[near]] * values[chosen]
-    own, before, after = found[:, stands]
-    return own, before, after
+    for step in (sign * step for step in range(1, reach + 1) for sign in (1, -1)):
+        inside = np.flatnonzero((source + step >= 0) & (source + step < n))
+        target = source[inside] + step
+        distance = np.abs(at[target] - at[source[inside]])
+        near = np.flatnonzero(distance <= reach)
+        total[word[inside[near]], target[near]] += share[distance[near]] * counts[inside[near]]
+    return [(order[had], row[had]) for row in total for had in [np.flatnonzero(row)]]
+
+
+def _line(place: Places) -> tuple[Places, Places]:
+    """Return the rows in the order of their places, and where each row stands in it."""
+    order = np.argsort(place)
+    stands = np.empty(len(place), dtype=np.intp)
+    stands[order] = np.arange(len(place))
+    return order, stands
 
 
 def spread(values: FloatArray, time_s: FloatArray, group: Places, reach_s: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -47,10 +47,10 @@ __all__ = [
     "act_r",
     "conversation",
     "default",
+    "dense",
     "generative_agents",
     "generative_agents_code",
     "hindsight",
-    "hybrid",
     "memorybank",
     "memorybank_code",
     "openmemory",
@@ -59,7 +59,34 @@ __all__ = [
 
 
 def default() -> Policy:
-    r"""Return soma's default: relevance, half weight for importance, and fading since the last recall.
+    r"""Return soma's default: what is near in meaning or answers in words, and a little what is important and fresh.
+
+    .. math:: \left(\tfrac12 \max(0, \mathrm{similarity}) + \tfrac12 \left(1 - \frac{4}{4 + \mathrm{bm25}}\right)\right)
+              \left(\tfrac12 + \tfrac14 \mathrm{importance} + \tfrac14 (1 + \mathrm{idle}/30 d)^{-1/2}\right)
+
+    Words count up to a half, however many answer: 4 is about the score of one rare word. The least important memory
+    that has lain idle for ever keeps half of its relevance, so that old is not lost.
+
+    Notes
+    -----
+    It takes a query in words. For one without, such as a coordinate, recall takes `dense`; so does what asks for the
+    worth of a memory to any query, such as a forecast. It scores each memory alone, but the exact index does not serve
+    it, because it keeps no words: `dense` is the default without them, for very many memories.
+
+    Laws: ``property_tests/math/test_presets.py``.
+
+    Examples
+    --------
+    >>> columns = {"similarity": [0.5, 0.5], "bm25": [4.0, 0.0], "importance": [1.0, 1.0], "idle_s": [0.0, 90 * DAY]}
+    >>> default().evaluate(columns).tolist()
+    [0.5, 0.21875]
+    """
+    relevance = 0.5 * similarity().clip(0) + 0.5 * (1 - 4 / (4 + bm25()))
+    return relevance * (0.5 + 0.25 * importance() + 0.25 * _fading())
+
+
+def dense() -> Policy:
+    r"""Return relevance by vectors alone, half weight for importance, and fading since the last recall.
 
     .. math:: \max(0, \mathrm{similarity}) (1/2 + \mathrm{importance}/2) (1 + \mathrm{idle}/30 d)^{-1/2}
 
@@ -68,37 +95,20 @@ def default() -> Policy:
 
     Notes
     -----
+    The exact index serves it.
+
     Laws: ``property_tests/math/test_presets.py``.
 
     Examples
     --------
-    >>> default().evaluate({"similarity": [1.0], "importance": [1.0], "idle_s": [90 * DAY]}).tolist()
+    >>> dense().evaluate({"similarity": [1.0], "importance": [1.0], "idle_s": [90 * DAY]}).tolist()
     [0.5]
     """
-    fading = decay(curves.Power(scale_s=30 * DAY, exponent=0.5), of=idle_s)
-    return similarity().clip(0) * (0.5 + 0.5 * importance()) * fading
+    return similarity().clip(0) * (0.5 + 0.5 * importance()) * _fading()
 
 
-def hybrid() -> Policy:
-    r"""Return the default with words beside vectors: what is near in meaning or answers in words, both on one range.
-
-    .. math:: (1/2\, \mathrm{minmax}(\mathrm{similarity}) + 1/2\, \mathrm{minmax}(\mathrm{bm25}))
-              (1/2 + \mathrm{importance}/2) (1 + \mathrm{idle}/30 d)^{-1/2}
-
-    Notes
-    -----
-    It scores all candidates of a recall, which `default` need not: the exact index serves that one.
-
-    Laws: ``property_tests/math/test_presets.py``.
-
-    Examples
-    --------
-    >>> columns = {"similarity": [0.2, 0.6], "bm25": [4.0, 0.0], "importance": [1.0, 1.0], "idle_s": [0.0, 90 * DAY]}
-    >>> hybrid().evaluate(columns).tolist()
-    [0.5, 0.25]
-    """
-    fading = decay(curves.Power(scale_s=30 * DAY, exponent=0.5), of=idle_s)
-    return (0.5 * minmax(similarity()) + 0.5 * minmax(bm25())) * (0.5 + 0.5 * importance()) * fading
+def _fading() -> Policy:
+    return decay(curves.Power(scale_s=30 * DAY, exponent=0.5), of=idle_s)
 
 
 def conversation(group: str = "session", speaker: str = "speaker") -> Policy:
@@ -106,8 +116,8 @@ def conversation(group: str = "session", speaker: str = "speaker") -> Policy:
 
     .. math:: 0.6\,\mathrm{minmax}(\mathrm{bm25}_{r = 1/2, R = 6})
               + 0.4\,\mathrm{minmax}(\mathrm{neighbours}_{r = 1/2, R = 6}(\mathrm{similarity}))
-              + 0.1\,(\mathrm{mentions} + \ln(1 + \mathrm{n\_words}) - \mathrm{asks} + \mathrm{previous}(\mathrm{asks})
-              + \mathrm{when})
+              + 0.1\,(\mathrm{mentions} + \ln(1 + \mathrm{n\_words}) - \mathrm{asks} + \mathrm{previous}(\mathrm{asks}))
+              + 0.7\,\mathrm{when}
 
     The words of the turns around count as a turn's own, half as much for each turn further away; so does nearness in
     meaning. Better is what the speaker says who is named in the question, what says more, what follows a question, and
@@ -135,7 +145,7 @@ def conversation(group: str = "session", speaker: str = "speaker") -> Policy:
     in_words = minmax(bm25(ratio=0.5, reach=6, group=group))
     in_meaning = minmax(neighbours(similarity(), group, ratio=0.5, reach=6))
     about = 0.6 * in_words + 0.4 * in_meaning + 0.1 * mentions(speaker)
-    return about + 0.1 * log(1 + n_words()) - 0.1 * asks() + 0.1 * previous(asks(), group) + 0.1 * when()
+    return about + 0.1 * log(1 + n_words()) - 0.1 * asks() + 0.1 * previous(asks(), group) + 0.7 * when()
 
 
 def generative_agents() -> Policy:
@@ -336,7 +346,7 @@ PRESETS: Final[Mapping[str, Callable[[], Policy]]] = MappingProxyType(
         builder.__name__: builder
         for builder in (
             default,
-            hybrid,
+            dense,
             conversation,
             generative_agents,
             generative_agents_code,

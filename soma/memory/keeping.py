@@ -53,7 +53,7 @@ class Keeping(MemoryBase):
         threshold : float
             The score, for the query that fits a memory best.
         policy : Policy, optional
-            One that never rises with time; `soma.math.policy.default` without one.
+            One that never rises with time; `soma.math.presets.dense` without one.
         horizon : float, aware datetime or str, optional
             Until when; a year from now by default.
 
@@ -71,7 +71,7 @@ class Keeping(MemoryBase):
         until_s = now_s + YEAR if horizon is None else to_seconds("horizon", horizon)
         with self._store.storage.reading():
             memories = self._store.storage.records.live(self.namespace)
-        scored = policies.or_default(policy)
+        scored = policies.or_default(policy, has_words=False)
         return forecast(memories, scored, self.registration, threshold=threshold, now_s=now_s, horizon_s=until_s)
 
     def forget_expired(self, *, dry_run: bool = False) -> list[UUID]:
@@ -86,7 +86,7 @@ class Keeping(MemoryBase):
         budget : int
             How many may stay, >= 0; those that are pinned stay in any case.
         policy : Policy, optional
-            Worth is the score for the query that fits a memory best; `soma.math.policy.default` without one.
+            Worth is the score for the query that fits a memory best; `soma.math.presets.dense` without one.
         dry_run : bool
             Say which, and delete nothing.
 
@@ -95,7 +95,9 @@ class Keeping(MemoryBase):
         InvalidParameterError
             For a budget below 0, or a policy that needs more of a query than that it fits.
         """
-        return lifecycle.evict(self._store, Budget(budget, policies.or_default(policy)), is_dry_run=dry_run)
+        return lifecycle.evict(
+            self._store, Budget(budget, policies.or_default(policy, has_words=False)), is_dry_run=dry_run
+        )
 
     @property
     def budget(self) -> Budget | None:
@@ -117,7 +119,9 @@ class Keeping(MemoryBase):
         InvalidParameterError
             As `evict`.
         """
-        lifecycle.set_budget(self._store, None if budget is None else Budget(budget, policies.or_default(policy)))
+        lifecycle.set_budget(
+            self._store, None if budget is None else Budget(budget, policies.or_default(policy, has_words=False))
+        )
 
     def sweep(self, *, dry_run: bool = False) -> dict[str, list[UUID]]:
         """Delete what has expired, then what is over the budget, in one transaction.

@@ -80,7 +80,7 @@ class Recalling(Travelling):
         k : int
             How many at most, >= 1.
         policy : Policy, optional
-            The score; `soma.math.policy.default` without one.
+            The score; without one `soma.math.presets.default`, or `dense` for a query without words.
         now : float, aware datetime or str, optional
             The time that ages are counted to; the clock's by default. The memories are those of today.
         as_of : float, aware datetime, str or Position, optional
@@ -169,7 +169,8 @@ class Recalling(Travelling):
     ) -> list[LabRecall]:
         if as_of is not None and (state is not None or (now is not None and not isinstance(as_of, Position))):
             raise InvalidParameterError("as_of", as_of, "must stand without now and state, which it gives")
-        asked, scored, kept = self._store.ask_all(queries), policies.or_default(policy), Filter.of(**keep)
+        asked, kept = self._store.ask_all(queries), Filter.of(**keep)
+        scored = [policies.or_default(policy, has_words=one.text is not None) for one in asked]
         if as_of is not None:
             state = self.as_of(as_of)
             if not isinstance(as_of, Position):
@@ -178,8 +179,13 @@ class Recalling(Travelling):
                 now = self._instant_of(as_of)
         now_s = self._store.clock() if now is None else to_seconds("now", now)
         if state is None:
+            found: dict[int, LabRecall] = {}
             with self._store.storage.reading():
-                return [LabRecall.of(self._store.search(one, scored, now_s, k, kept)) for one in asked]
+                for scores in dict.fromkeys(scored):  # one policy, or the two that None may mean
+                    places = [place for place, its in enumerate(scored) if its == scores]
+                    answers = self._store.search([asked[place] for place in places], scores, now_s, k, kept)
+                    found |= {place: LabRecall.of(answer) for place, answer in zip(places, answers, strict=True)}
+            return [found[place] for place in range(len(asked))]
         if self.namespace not in state.namespaces:
             state, _ = state.register(self._store.registration)
         live = [memory for memory in state.live(self.namespace) if kept.admits(memory.record, now_s)]
@@ -188,14 +194,14 @@ class Recalling(Travelling):
                 rank(
                     live,
                     one,
-                    policy=scored,
+                    policy=scores,
                     namespace=state.namespaces[self.namespace],
                     now_s=now_s,
                     k=k,
                     vectors=self._store.vectors,
                 )
             )
-            for one in asked
+            for one, scores in zip(asked, scored, strict=True)
         ]
 
     def stats(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Travelling(MemoryBase):
         """
         if isinstance(moment, Position):
             return fold(event for _, event in self._entries(moment))
-        return fold((event for _, event in self._entries()), until_s=moment)
+        return fold((event for _, event in self._entries()), until_s=to_seconds("as_of", moment))
 
     def events(self) -> Iterator[Event]:
         """Yield the events of this namespace, in the order of the log."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID, uuid5
 
 from soma.errors import InvalidParameterError
@@ -19,7 +19,8 @@ from soma.state.events import (
 )
 from soma.state.fields import as_uuid
 from soma.state.instant import Instant
-from soma.state.record import MemoryRecord, MemoryType
+from soma.state.record import MemoryRecord, MemoryType, render_text
+from soma.state.salience import salience
 from soma.state.serialization import record_to_json
 from soma.state.stored import Effect, StoredMemory
 
@@ -42,7 +43,7 @@ class Writing(MemoryBase):
         text: str | None = None,
         *,
         payload: Mapping[str, Any] | None = None,
-        importance: int = 5,
+        importance: int | Literal["auto"] = 5,
         tags: Iterable[str] = (),
         timestamp: Instant | None = None,
         coordinate: ArrayLike | None = None,
@@ -60,7 +61,8 @@ class Writing(MemoryBase):
         payload : mapping, optional
             A JSON object kept with the memory.
         importance : int
-            Raw; the namespace's scale maps it to [0, 1] (0 to 10 by default).
+            Raw; the namespace's scale maps it to [0, 1] (0 to 10 by default). With ``"auto"`` it is read off the
+            words, from 1 to 10, by the rule of `soma.state.salience`.
         tags : iterable of str
             Labels.
         timestamp : float, aware datetime or str, optional
@@ -92,6 +94,8 @@ class Writing(MemoryBase):
         """
         if payload is None and (text is None or text == "" or (isinstance(text, str) and text.isspace())):
             raise InvalidParameterError("text", text, "must hold words, or a payload be given")
+        if importance == "auto":
+            importance = salience(text if isinstance(text, str) else render_text(payload or {})).importance
         fields: dict[str, Any] = {
             "id": self._store.new_id() if id is None else id,
             "namespace": self.namespace,

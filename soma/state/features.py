@@ -15,7 +15,7 @@ from soma.math.bm25 import Postings, bm25, shares
 from soma.math.policy_evaluate import BM25, MENTIONS, PAYLOAD, PLACE
 from soma.math.policy_operations import MAX_REACH
 from soma.math.policy_terms import BestMatch
-from soma.math.policy_windows import fading
+from soma.math.policy_windows import faded_postings, fading
 from soma.state.paths import at_path, label
 from soma.state.times import nearness_in_time
 from soma.state.words import asks, stems
@@ -174,14 +174,9 @@ class _Match:
         having = [len(rows) for rows, _ in postings]
         if term.reach:
             place = _places(columns, held, term.group or "")
-
-            def spread(rows: NDArray[np.intp], counts: NDArray[Any]) -> NDArray[np.float64]:
-                own, before, after = fading(rows, counts, place, term.ratio, term.reach)
-                return own + before + after
-
-            counts = [spread(*posting) for posting in postings]
-            postings = [(rows, count[rows]) for count in counts for rows in [np.flatnonzero(count)]]
-            lengths = spread(np.arange(len(lengths)), lengths)
+            postings = list(faded_postings(postings, place, term.ratio, term.reach))
+            before, after = fading(lengths.astype(np.float64), place, term.ratio, term.reach)
+            lengths = lengths + before + after
         self._of = postings, [asked[word] for word in self.words], lengths
         self._how: dict[str, Any] = {"k1": term.k1, "b": term.b, "having": having}
 

@@ -121,8 +121,10 @@ def as_importance(value: object) -> int:
     """Return ``value`` as an integer that JSON keeps exactly, or raise."""
     if isinstance(value, np.integer):
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MAX_INTEGER:
+    if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidParameterError("importance", value, "must be an integer")
+    if abs(value) > MAX_INTEGER:
+        raise InvalidParameterError("importance", value, "must be at most 2**53 - 1, which JSON keeps exactly")
     return value
 
 

@@ -179,7 +179,7 @@ class MinimalSoma:
         k : int
             How many hits at most, >= 1.
         policy : Policy, optional
-            The scoring expression; `soma.math.policy.default` without one.
+            The scoring expression; without one `soma.math.presets.default`, or `dense` for a query without words.
         namespace : str
             Where to look.
         tags : iterable of str
@@ -220,10 +220,11 @@ class MinimalSoma:
         now = to_seconds("now_s", now_s)
         keep = Filter.of(tags=tags, memory_type=memory_type, since=since, until=until, where=where)
         memories = [memory for memory in self.live(namespace) if keep.admits(memory.record, now)]
+        asked = Query.of(query)
         return rank(
             memories,
-            Query.of(query),
-            policy=or_default(policy),
+            asked,
+            policy=or_default(policy, has_words=asked.text is not None),
             namespace=registration,
             now_s=now,
             k=k,

@@ -81,6 +81,10 @@ _NUMBER: Final = {
     "several": 3,
 }
 _CUES: Final = frozenset("in on of since until till before after by during from to and between early mid late".split())  # noqa: SIM905
+_HINTS: Final = "the last past previous this next today yesterday tomorrow tonight".split()  # noqa: SIM905
+_FIRST: Final = frozenset(  # what an expression may begin with
+    [*_MONTH, *_WEEKDAY, *_SEASON, *_NUMBER, *_CUES, *_HINTS]
+)
 _WORD: Final = re.compile(r"\d{4}-\d{2}(?:-\d{2})?(?!\w)|\d+(?:st|nd|rd|th)?(?!\w)|[^\W\d_]+|\w+", re.ASCII)
 
 
@@ -159,7 +163,8 @@ def named_times(text: str, now_s: float) -> tuple[NamedTime, ...]:
     found: list[NamedTime] = []
     place = 0
     while place < len(reader.words):
-        read = reader.expression(place)
+        word = reader.words[place].low
+        read = reader.expression(place) if word in _FIRST or word[0].isdecimal() else None
         if read is None:
             place += 1
             continue

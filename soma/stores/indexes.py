@@ -1,4 +1,4 @@
-"""Where the settings want the vectors of a namespace: in the process's memory, or in a Qdrant."""
+"""Where the settings want the vectors of a namespace: in the exact index, or in a Qdrant."""
 
 from __future__ import annotations
 
@@ -68,4 +68,4 @@ def where_vectors_live(settings: Settings) -> str:
         return f"the Qdrant engine in {settings.qdrant_path}"
     if settings.qdrant_url is not None:
         return f"Qdrant at {masked(settings.qdrant_url)}"
-    return "the exact index, in memory"
+    return "the exact index"

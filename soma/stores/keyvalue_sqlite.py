@@ -13,7 +13,7 @@ from soma.state.namespace import Namespace
 from soma.state.record import Link
 from soma.state.serialization import stored_from_json, stored_to_json
 from soma.state.stored import Stored, StoredMemory
-from soma.stores.rows import IndexRow, index_row
+from soma.stores.rows import IndexRow, index_row, undamaged
 
 __all__ = ["SqliteKeyValueStore"]
 
@@ -52,7 +52,7 @@ class SqliteKeyValueStore:
                 f"SELECT id, json FROM memories WHERE namespace = ? AND id IN ({marks})",  # noqa: S608 - only marks
                 (namespace, *page),
             )
-            found.update((id, stored_from_json(text)) for id, text in rows)
+            found.update((id, _stored(text, id)) for id, text in rows)
         return [found.get(id.bytes) for id in ids]
 
     def put(self, stored: Stored, namespace: str, id: UUID, position: int) -> None:
@@ -79,9 +79,9 @@ class SqliteKeyValueStore:
     def live(self, namespace: str) -> list[StoredMemory]:
         """Return the live memories, ordered by id."""
         rows = self._connection.execute(
-            "SELECT json FROM memories WHERE namespace = ? AND is_live ORDER BY id", (namespace,)
+            "SELECT id, json FROM memories WHERE namespace = ? AND is_live ORDER BY id", (namespace,)
         )
-        return [memory for (text,) in rows if isinstance(memory := stored_from_json(text), StoredMemory)]
+        return [memory for id, text in rows if isinstance(memory := _stored(text, id), StoredMemory)]
 
     def index_rows(self, namespace: str) -> list[IndexRow]:
         """Return what an index keeps of every live memory, by their time."""
@@ -144,6 +144,10 @@ class SqliteKeyValueStore:
             (namespace,),
         )
         return [_link(row) for row in rows]
+
+
+def _stored(text: str, id: bytes) -> Stored:
+    return undamaged(stored_from_json, text, f"memory {UUID(bytes=id)}")
 
 
 def _link(row: tuple[bytes, bytes, str, float, float]) -> Link:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from soma.state.events import Event
 from soma.state.serialization import event_from_json, event_to_json
+from soma.stores.rows import undamaged
 
 __all__ = ["SqliteEventLog"]
 
@@ -53,7 +54,7 @@ class SqliteEventLog:
             if not page:
                 return
             for position, text in page:
-                yield position, event_from_json(text)
+                yield position, undamaged(event_from_json, text, f"position {position} of its log")
             after = page[-1][0]
 
     def keys(self, after: int) -> list[tuple[str, UUID]]:

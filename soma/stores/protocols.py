@@ -195,6 +195,12 @@ class VectorIndex(Protocol):
         """
         ...
 
+    def search_batch(
+        self, queries: Sequence[Query], policy: Policy, namespace: Namespace, now_s: float, k: int, keep: Filter
+    ) -> list[Found] | None:
+        """Return what `search` returns for each query, or None if it returned None for one."""
+        ...
+
     def close(self) -> None:
         """Release what is held; closing twice is allowed."""
         ...

@@ -59,7 +59,7 @@ class EdgeEngine:
 
     Notes
     -----
-    Laws: ``property_tests/stores/test_vector_indexes.py``.
+    Laws: ``property_tests/stores/test_vector_indexes.py``, ``test_qdrant_refusals.py``.
     """
 
     is_shared: Final = False

@@ -53,7 +53,7 @@ class ServerEngine:
 
     Notes
     -----
-    Laws: ``property_tests/stores/test_vector_indexes.py``.
+    Laws: ``property_tests/stores/test_vector_indexes.py``, ``test_qdrant_refusals.py``.
     """
 
     is_shared: Final = True

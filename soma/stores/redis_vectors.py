@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from soma.stores.rows import whole_vectors
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from redis import Redis
     from redis.client import Pipeline
@@ -58,7 +59,7 @@ class RedisVectorCache:
         found = {key: blob for key, blob in found.items() if key not in self._dropped}
         new = self._new.get(revision, {})
         found |= {key: new[key] for key in keys if key in new}
-        return {key: np.frombuffer(blob, dtype="<f4") for key, blob in found.items()}
+        return whole_vectors(found.items())
 
     def put(self, revision: str, vectors: dict[bytes, NDArray[np.float32]]) -> None:
         """Keep vectors with the transaction; the same key and revision always hold the same vector."""

@@ -70,7 +70,7 @@ class RelayedStorage:
     """
 
     def __init__(self, storage: Storage, relay: Relay) -> None:
-        self._storage = storage
+        self.origin = storage
         self._relay = relay
         self._depth = 0
         self._publishing = threading.RLock()
@@ -82,32 +82,32 @@ class RelayedStorage:
     @property
     def identity(self) -> str:
         """A name for this log alone, given when the store was made."""
-        return self._storage.identity
+        return self.origin.identity
 
     @property
     def is_read_only(self) -> bool:
         """Whether every write is refused."""
-        return self._storage.is_read_only
+        return self.origin.is_read_only
 
     @property
     def log(self) -> EventLog:
         """What lasts."""
-        return self._storage.log
+        return self.origin.log
 
     @property
     def records(self) -> KeyValueStore:
         """What the log has made of each memory."""
-        return self._storage.records
+        return self.origin.records
 
     @property
     def vectors(self) -> VectorCache:
         """Vectors already made."""
-        return self._storage.vectors
+        return self.origin.vectors
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Run a block as the one writer; when it has ended well, and lasts, it is published."""
-        with self._storage.writing():
+        with self.origin.writing():
             self._depth += 1
             try:
                 yield
@@ -119,16 +119,16 @@ class RelayedStorage:
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Run a block on one snapshot; never waits for a writer."""
-        with self._storage.reading():
+        with self.origin.reading():
             yield
 
     def setting(self, name: str) -> str | None:
         """Return a setting kept with the store, or None."""
-        return self._storage.setting(name)
+        return self.origin.setting(name)
 
     def set_setting(self, name: str, value: str) -> None:
         """Keep a setting."""
-        self._storage.set_setting(name, value)
+        self.origin.set_setting(name, value)
 
     def close(self) -> None:
         """Publish what is left, if the relay is not to be left in peace, and release what is held."""
@@ -140,7 +140,7 @@ class RelayedStorage:
                 self._publish_or_later()
         finally:
             self._relay.close()
-            self._storage.close()
+            self.origin.close()
 
     def _publish_or_later(self) -> None:
         with self._publishing:
@@ -157,15 +157,15 @@ class RelayedStorage:
     def _publish(self) -> None:
         """Publish the log after the cursor, and move it: an event may be published twice, and is never passed over."""
         while True:
-            cursor = int(self._storage.setting(CURSOR) or 0)
-            with self._storage.reading():
-                page = list(islice(self._storage.log.read(cursor), BATCH))
+            cursor = int(self.origin.setting(CURSOR) or 0)
+            with self.origin.reading():
+                page = list(islice(self.origin.log.read(cursor), BATCH))
             if not page:
                 return
             self._relay.publish([event for _, event in page])
-            with self._storage.writing():
-                if int(self._storage.setting(CURSOR) or 0) < page[-1][0]:  # another process may have gone further
-                    self._storage.set_setting(CURSOR, str(page[-1][0]))
+            with self.origin.writing():
+                if int(self.origin.setting(CURSOR) or 0) < page[-1][0]:  # another process may have gone further
+                    self.origin.set_setting(CURSOR, str(page[-1][0]))
 
 
 def relay_at_hand() -> Relay:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
+import numpy as np
+from numpy.typing import NDArray
+
 from soma import canonical_json
+from soma.errors import InvalidParameterError, SerializationError, StoreError
 from soma.state.record import MemoryRecord
 from soma.state.stored import StoredMemory
 
-__all__ = ["IndexRow", "index_row", "vector_key"]
+__all__ = ["IndexRow", "index_row", "undamaged", "vector_key", "whole_vectors"]
+
+T = TypeVar("T")
 
 
 class IndexRow(NamedTuple):
@@ -52,3 +59,16 @@ def index_row(memory: StoredMemory) -> IndexRow:
         record.tags,
         vector_key(record),
     )
+
+
+def undamaged(read: Callable[[str], T], text: str, what: str) -> T:
+    """Return what a text kept in a store says, or raise `StoreError` that names it: soma wrote it otherwise."""
+    try:
+        return read(text)
+    except (SerializationError, InvalidParameterError) as error:
+        raise StoreError(f"the store is damaged at {what} ({error}): restore it from a backup") from error
+
+
+def whole_vectors(blobs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, NDArray[np.float32]]:
+    """Return kept vectors by key; what is no vector is left out, and made again."""
+    return {key: np.frombuffer(blob, dtype="<f4") for key, blob in blobs if blob and len(blob) % 4 == 0}

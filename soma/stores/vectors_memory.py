@@ -148,7 +148,7 @@ class ExactIndex:
         """Take up what was put in before: its files have it all."""
 
     def drop_others(self) -> None:
-        """Remove what other models have left of the namespace: nothing does."""
+        """Remove what other models have left of the namespace: what is saved next takes its place."""
 
     def clear(self) -> None:
         """Take everything out, and forget what was followed."""

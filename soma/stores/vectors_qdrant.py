@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["QdrantIndex"]
 
-FEWEST: Final = 64
-GROWTH: Final = 8
-WAY: Final = "Qdrant"
 NOTHING: Final = Records(())
+WAY: Final = "Qdrant"
+FEW: Final = 64
+GROWTH: Final = 16
 
 
 class QdrantIndex:
@@ -178,6 +178,14 @@ class QdrantIndex:
                 ) from None
         return None if self._is_behind() else search.found()
 
+    def search_batch(
+        self, queries: Sequence[Query], policy: Policy, namespace: Namespace, now_s: float, k: int, keep: Filter
+    ) -> list[Found] | None:
+        """Return what `search` returns for each query, or None if it returned None for one."""
+        found = [self.search(query, policy, namespace, now_s, k, keep) for query in queries]
+        told = [one for one in found if one is not None]
+        return told if len(told) == len(found) else None
+
     def _require_whole(self) -> None:
         """Count once after each opening."""
         if not self._is_whole:
@@ -218,17 +226,20 @@ class _Search:
 
     def narrow(self, keep: Filter) -> None:
         """Score all that can be among the best: of ever more of the nearest, until no other can."""
-        limit = max(FEWEST, 4 * self.k)
+        n_read = max(FEW, min(2 * self.k, len(self.rows)))
+        limit = GROWTH * n_read
+        known = self._features(np.arange(len(self.rows)), self.similar)
         while len(self.rows):
             low, high, is_all = self._enclosed(limit, keep)
-            upper = self._upper(low, high)
-            while True:
-                self._read(self._most_promising(upper, limit)[:limit])
-                n_left = len(self._most_promising(upper, limit))
-                if not n_left:
-                    return
-                if n_left > limit and not is_all:
+            bound = self.policy.bounds({**known, "similarity": low}, {**known, "similarity": high})[1]
+            upper = np.broadcast_to(bound, self.rows.shape)
+            self._read(self._most_promising(upper, n_read)[:n_read])
+            while len(left := self._most_promising(upper, n_read)):
+                if len(left) > limit and not is_all:  # to know more of them costs less than to read them
                     break
+                self._read(left[:n_read])
+            else:
+                return
             limit *= GROWTH
 
     def take(self, places: NDArray[np.int64], similar: NDArray[np.float64]) -> None:
@@ -267,10 +278,6 @@ class _Search:
         if is_all and not is_named.all():
             raise _LackingError(f"{np.count_nonzero(is_named):,} of {len(self.rows):,}")
         return np.clip(low, -1.0, 1.0), np.clip(high, -1.0, 1.0), is_all
-
-    def _upper(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
-        known = self._features(np.arange(len(self.rows)), high)
-        return np.broadcast_to(self.policy.bounds({**known, "similarity": low}, known)[1], self.rows.shape)
 
     def _most_promising(self, upper: NDArray[np.float64], n: int) -> NDArray[np.int64]:
         """Return the rows that may still enter, the ``n`` first of them those of the greatest bounds."""

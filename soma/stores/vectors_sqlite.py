@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
+from soma.stores.rows import whole_vectors
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["SqliteVectorCache"]
@@ -38,7 +39,7 @@ class SqliteVectorCache:
                 f"SELECT key, vector FROM vectors WHERE revision = ? AND key IN ({marks})",  # noqa: S608 - only marks
                 (revision, *page),
             )
-            found.update((key, np.frombuffer(blob, dtype="<f4")) for key, blob in rows)
+            found |= whole_vectors(rows)
         return found
 
     def put(self, revision: str, vectors: dict[bytes, NDArray[np.float32]]) -> None:

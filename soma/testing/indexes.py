@@ -31,7 +31,7 @@ LAB: Final = Namespace("lab", dimension=1)
 NOW_S: Final = 1_000 * DAY
 LOG: Final = "the log of the contract"
 POLICIES: Final = (
-    p.default(),
+    p.presets.dense(),
     p.similarity().clip(0) * p.importance() ** 0.5 * p.decay(decay.Exponential(half_life_s=7 * DAY)),
     0.8 * p.similarity() + 0.2 * p.decay(decay.Power(scale_s=DAY, exponent=0.5), of=p.idle_s),
     p.memory_type("semantic") * p.similarity(),
@@ -45,6 +45,7 @@ FILTERS: Final = (
     Filter(memory_type=MemoryType.EPISODIC),
     Filter(tags=frozenset({"odd", "größte"}), memory_type=MemoryType.SEMANTIC),
     Filter(tags=frozenset({"nobody's"})),
+    Filter(since_s=100 * DAY, until_s=900 * DAY),
 )
 
 
@@ -195,14 +196,17 @@ def _agrees(index: VectorIndex, memories: dict[UUID, StoredMemory], drawn: np.ra
             k=k,
             vectors=_vectors,
         )
-        found = index.search(query, policy, LAB, NOW_S, k, keep)
-        assert found is not None, f"nobody else changes it, and it keeps what {keep} asks"
-        said = f"{policy} under {keep}, k = {k}"
-        assert found.ids == [hit.record.id for hit in wanted], said
-        assert found.scores.tolist() == [hit.score for hit in wanted], said
-        assert found.n_candidates == wanted.n_candidates, said
-        for hit in wanted:
-            assert {name: column[hit.rank].item() for name, column in found.columns.items()} == hit.features, said
+        other = Query(embedding=drawn.integers(-3, 4, DIMENSION).astype(np.float64))  # type: ignore[arg-type]
+        batch = index.search_batch([other, query], policy, LAB, NOW_S, k, keep)
+        assert batch is not None, "as many at once as one by one"
+        for found in (index.search(query, policy, LAB, NOW_S, k, keep), batch[1]):
+            assert found is not None, f"nobody else changes it, and it keeps what {keep} asks"
+            said = f"{policy} under {keep}, k = {k}"
+            assert found.ids == [hit.record.id for hit in wanted], said
+            assert found.scores.tolist() == [hit.score for hit in wanted], said
+            assert found.n_candidates == wanted.n_candidates, said
+            for hit in wanted:
+                assert {name: column[hit.rank].item() for name, column in found.columns.items()} == hit.features, said
 
 
 def _put(index: VectorIndex, memories: dict[UUID, StoredMemory], position: int) -> dict[UUID, StoredMemory]:
