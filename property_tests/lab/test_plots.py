@@ -37,6 +37,14 @@ def test_bars_are_scores_and_marks_are_factors(hits: LabRecall) -> None:
     ]
 
 
+def test_a_factor_is_named_by_all_that_it_reads() -> None:
+    words = p.bm25(ratio=0.5, reach=2, group="session") + p.mentions("speaker") + p.when()
+    with soma.create_memory("TEST") as memory:
+        memory.remember("the clock is slow", payload={"session": 1, "speaker": "Ada"})
+        axes = memory.recall("clock", policy=words.clip(0, 1) * p.importance()).plot()
+    assert [line.get_label() for line in axes.lines] == ["bm25, mentions, when", "importance"]
+
+
 def test_a_sum_has_bars_and_no_marks() -> None:
     with soma.create_memory("TEST") as memory:
         memory.remember("the clock is slow")

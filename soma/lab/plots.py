@@ -39,7 +39,7 @@ __all__ = [
     "scaling",
 ]
 
-TERM: Final = re.compile(r"[a-z_]+(?=\(\))|(?<=of=)[a-z_]+|same_cell|memory_type")
+TERM: Final = re.compile(r"\w+(?=\(\))|(?<=of=)[a-z_]+|same_cell|memory_type|bm25|mentions")
 N_STEPS: Final = 400
 
 
