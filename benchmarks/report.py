@@ -89,8 +89,8 @@ def bars(recall: dict[str, Any]) -> list[str]:
         "What stands in the way of those that are missed: without decay every code is read, and to read those of",
         f"{n:,} rows takes {limit:.1f} ms here, so that no such scan is more than {naive / limit:.1f} times as fast",
         f"as NumPy's {naive:.0f} ms. With decay a query has a part that does not shrink with what is read,",
-        f"{fixed:.2f} ms at {few:,} rows (the policy is evaluated in NumPy for the rows that are left), and codes that lie",
-        "apart come slower than a stream.",
+        f"{fixed:.2f} ms at {few:,} rows (the policy is evaluated in NumPy for the rows that are left), and codes",
+        "that lie apart come slower than a stream.",
         "",
     ]
 

@@ -117,7 +117,7 @@ def test_a_store_never_asks_the_index_about_a_set(
     def refuse(*_: object) -> None:
         raise AssertionError("the index was asked")
 
-    monkeypatch.setattr(ExactIndex, "search", refuse)
+    monkeypatch.setattr(ExactIndex, "search_batch", refuse)
     found = memory.recall("flaky clock test", policy=POLICIES[name], k=3)
     assert found.n_candidates == 12
     assert found.explain(0).value == found[0].score
