@@ -274,8 +274,9 @@ def test_a_server_that_is_configured_is_never_replaced_in_silence(tmp_path: Path
 def test_an_answer_that_has_no_room_is_one_sentence(tmp_path: Path) -> None:
     run("remember", "x", cwd=tmp_path, SOMA_PATH=str(tmp_path / "s"))
     command = [sys.executable, "-c", "from soma.cli import main; main()", "recall", "x", "-p", str(tmp_path / "s")]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=buffered)
     assert done.returncode == 1
     assert done.stderr.startswith("soma: what was to be written has no room")
     assert "Traceback" not in done.stderr

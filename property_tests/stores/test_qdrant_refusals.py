@@ -96,7 +96,7 @@ def test_reembed_into_a_shared_collection_swaps_with_the_store(tmp_path: Path) -
         reembed_storage(storage, OTHER, name="other", clock=lambda: NOW, new_id=uuid4, index_of=index_of)
         assert len(client.get_collections().collections) == 1
         with pytest.raises(StoreError, match=r"failed|gone"):
-            memory.recall("clock")
+            memory.recall("clock", policy=p.presets.dense())
         with shared(SqliteStorage(tmp_path), client, OTHER) as again:
             assert len(scores(again)) == len(TEXTS)
             assert again._store.index.engine.count_live() == len(TEXTS)  # type: ignore[attr-defined]
@@ -130,11 +130,11 @@ def test_lost_vectors_are_an_error_that_names_the_command_which_makes_them_again
         edge = index.engine._edge  # type: ignore[attr-defined]
         index.engine._open.update(edge.UpdateOperation.delete_points([lost]))  # type: ignore[attr-defined]
         with pytest.raises(StoreError, match="are not whole") as caught:
-            memory.recall("clock")
+            memory.recall("clock", policy=p.presets.dense())
         assert "4 of 5" in str(caught.value)
         assert "soma reembed --embedder hashing" in str(caught.value)
     with soma.create_memory(settings=of) as memory, pytest.raises(StoreError, match="are not whole"):
-        memory.recall("clock")
+        memory.recall("clock", policy=p.presets.dense())
     assert soma.reembed(of, "hashing").n_made == 0
     with soma.create_memory(settings=of) as memory:
         assert scores(memory) == wanted

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import sys
+from contextlib import suppress
 from importlib.metadata import entry_points
 from typing import Any, Final
 
@@ -93,6 +95,8 @@ class LazyGroup(click.Group):
             if error.errno != errno.ENOSPC or ctx.params.get("debug"):
                 raise
             click.echo(f"soma: what was to be written has no room: {error}", err=True)
+            with suppress(OSError):  # what is still in the buffer would fail once more at exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
 
 

@@ -76,8 +76,7 @@ def run_workers(
             os._exit(128 + number)
         worker.stop()
 
-    signal.signal(signal.SIGTERM, asked_to_stop)
-    signal.signal(signal.SIGINT, asked_to_stop)
+    before = {number: signal.signal(number, asked_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
     server = None
     if health is not None:
         server = HealthServer(health, metrics, is_alive=worker.is_alive, is_ready=worker.is_ready)
@@ -87,6 +86,8 @@ def run_workers(
     finally:
         if server is not None:
             server.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def say_what_waits(found: Deployment) -> None:
