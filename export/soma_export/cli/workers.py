@@ -86,8 +86,8 @@ def run_workers(
     finally:
         if server is not None:
             server.close()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)
 
 
 def say_what_waits(found: Deployment) -> None:
