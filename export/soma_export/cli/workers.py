@@ -78,10 +78,10 @@ def run_workers(
 
     before = {number: signal.signal(number, asked_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
     server = None
-    if health is not None:
-        server = HealthServer(health, metrics, is_alive=worker.is_alive, is_ready=worker.is_ready)
-        logging.getLogger("soma.export").info("health", extra={"fields": {"address": server.address}})
     try:
+        if health is not None:
+            server = HealthServer(health, metrics, is_alive=worker.is_alive, is_ready=worker.is_ready)
+            logging.getLogger("soma.export").info("health", extra={"fields": {"address": server.address}})
         worker.run()
     finally:
         if server is not None:
