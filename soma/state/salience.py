@@ -84,7 +84,7 @@ def salience(text: str) -> Salience:
     Examples
     --------
     >>> print(salience("I will send Ada the 3 reports next Friday"))
-    8: +2 to begin with, +1 a number, +1 a name, +1 a time, +2 a promise or a decision
+    7: +2 to begin with, +1 a number, +1 a name, +1 a time, +2 a promise or a decision
     """
     n_words = len(set(stems(text)))
     has = {

@@ -199,7 +199,7 @@ def nearness_in_time(at_s: NDArray[np.float64], text: str, now_s: float) -> NDAr
     Examples
     --------
     >>> nearness_in_time(np.array([0.0, 86_400.0, 3 * 86_400.0]), "What was on 1970-01-02?", 1e6).tolist()
-    [1.0, 1.0, 0.5]
+    [0.5, 1.0, 0.5]
     """
     times = named_times(text, now_s)
     if not times:

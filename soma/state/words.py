@@ -63,7 +63,7 @@ def asks(text: str) -> bool:
 
     Examples
     --------
-    >>> asks("And then?\\n(shares a photo)"), asks("Who knows. Not I")
+    >>> asks("And then?\n(shares a photo)"), asks("Who knows. Not I")
     (True, False)
     """
     return any(line.rstrip().rstrip("\"'”’»)]*_ ").endswith(("?", "？")) for line in text.splitlines())
