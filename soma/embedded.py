@@ -13,6 +13,7 @@ import numpy as np
 from soma.embedding import record_vectors
 from soma.errors import ConfigurationError, InvalidParameterError, NotFoundError, SomaError, StoreError
 from soma.math import projection
+from soma.state.attention import LinkColumns
 from soma.state.events import (
     Event,
     MemoryCreated,
@@ -80,6 +81,7 @@ class EmbeddedStore:
         self.index = index
         self._made: dict[bytes, NDArray[np.float32]] = {}
         self._candidates: Candidates | None = None
+        self._linked: tuple[int, LinkColumns | None] = 0, None
         log, self._position = index.followed()  # before the snapshot: others may go on after it
         self._hits: dict[UUID, MemoryRecord] = {}
         with storage.reading():
@@ -143,8 +145,8 @@ class EmbeddedStore:
                 )
         if words:
             vectors = self.embedder.embed(list(words.values())).tolist()
-            for (i, text), vector in zip(words.items(), vectors, strict=True):
-                asked[i] = Query(text=text, embedding=tuple(vector))
+            for i, vector in zip(words, vectors, strict=True):
+                asked[i] = replace(asked[i], embedding=tuple(vector))
         return asked
 
     def search(self, queries: Sequence[Query], policy: Policy, now_s: float, k: int, keep: Filter) -> list[Recall]:
@@ -179,7 +181,7 @@ class EmbeddedStore:
             candidates = self._all_candidates()
             candidates.prepare(policy, keep, lambda: self.storage.records.live(self.namespace))
             return [
-                candidates.search(query, policy, self.registration, now_s, k, keep, self._live_records)
+                candidates.search(query, policy, self.registration, now_s, k, keep, self._live_records, self._links)
                 for query in queries
             ]
 
@@ -191,6 +193,14 @@ class EmbeddedStore:
             candidates.put(memories, self.vectors([memory.record for memory in memories]))
             self._candidates = candidates
         return self._candidates
+
+    def _links(self) -> LinkColumns:
+        """Return the links between live memories, as of the position; read again after a write."""
+        position, links = self._linked
+        if links is None or position != self._position:
+            links = LinkColumns.of(self.storage.records.links(self.namespace))
+            self._linked = self._position, links
+        return links
 
     def _found(
         self, queries: Sequence[Query], policy: Policy, now_s: float, k: int, keep: Filter

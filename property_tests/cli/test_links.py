@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from property_tests.cli.test_commands import answer, run
+from soma import policy as p
 
 
 def test_memories_are_linked_followed_and_unlinked(tmp_path: Path) -> None:
@@ -29,6 +30,14 @@ def test_memories_are_linked_followed_and_unlinked(tmp_path: Path) -> None:
         (fire, alarm, "caused"),
         (alarm, report, "mentioned"),
     ]
+    (tmp_path / "linked.json").write_text(p.graph(direction="out").to_json())
+    scored = ("recall", "anything", "--policy", tmp_path / "linked.json", "-k", 2)
+    found = answer(*scored, "--focus", fire, "--json", *store, cwd=tmp_path)
+    assert [hit["id"] for hit in found["hits"]] == [fire, alarm]
+    assert "'in focus'" in run(*scored, "--focus", fire, "--explain", *store, cwd=tmp_path).stdout
+    unfocused = run(*scored, *store, cwd=tmp_path)
+    assert unfocused.returncode == 2
+    assert unfocused.stderr.startswith("soma: query must have a focus, because the policy uses graph")
     told = run("path", report, fire, "-d", "both", *store, cwd=tmp_path).stdout.splitlines()
     assert told == [
         f"{report}  a report",

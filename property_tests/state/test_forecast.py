@@ -91,7 +91,14 @@ def test_no_query_scores_a_memory_higher_than_its_best(memories: list[StoredMemo
     units[-1] = units[seed % len(units)]
     query = Query(text="the clock", embedding=tuple(units[-1].tolist()))
     found = rank(
-        memories, query, policy=policy.presets.dense(), namespace=LAB, now_s=NOW, k=99, vectors=lambda _: units[:-1]
+        memories,
+        query,
+        policy=policy.presets.dense(),
+        namespace=LAB,
+        now_s=NOW,
+        k=99,
+        vectors=lambda _: units[:-1],
+        links=tuple,
     )
     best = dict(
         zip(

@@ -88,6 +88,7 @@ def wanted_of(
         now_s=now_s,
         k=k,
         vectors=vectors,  # type: ignore[arg-type]
+        links=tuple,
     )
 
 

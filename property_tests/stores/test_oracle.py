@@ -58,7 +58,10 @@ POLICIES = [
     p.similarity() + p.context(p.bm25(), [3_600.0, DAY], "note") + p.n_recalls(),
     p.bm25(ratio=0.6, reach=6, group="note") + p.neighbours(p.similarity(), ratio=0.6, reach=6),
     p.bm25(ratio=0.5, reach=2) + p.previous(p.asks(), "by.name") + p.n_words(),
+    p.graph() + 0.1 * p.similarity(),
+    p.rank(p.graph(damping=0.8, direction="out", curve=decay.Exponential(half_life_s=DAY))) + p.graph(direction="in"),
 ]
+FOCUS = {IDS[0]: 1.0, IDS[2]: 0.5, UUID(int=99): 0.25}
 
 some_id = st.sampled_from(IDS)
 
@@ -224,7 +227,7 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
 
     @rule(text=st.sampled_from([w for w in WORDS if w]), policy=st.sampled_from(POLICIES), k=st.integers(1, 4))
     def recall_and_reinforce(self, text: str, policy: p.Policy, k: int) -> None:
-        hits = self.memory.recall(text, policy=policy, k=k, reinforce=True)
+        hits = self.memory.recall(Query(text, focus=FOCUS), policy=policy, k=k, reinforce=True)
         assert hits.hits == self.recalled(text, policy, k)
         self.expect(
             *(
@@ -258,7 +261,8 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
         keep = {"tags": tags, "memory_type": memory_type, "since": since, "until": until, "where": where}
         wanted = self.recalled(text, policy, k, ahead_s, **keep)
         for memory in (self.memory, self.reader):
-            assert memory.recall(text, policy=policy, k=k, now=self.now_s + ahead_s, **keep).hits == wanted  # type: ignore[arg-type]
+            asked = Query(text, focus=FOCUS)
+            assert memory.recall(asked, policy=policy, k=k, now=self.now_s + ahead_s, **keep).hits == wanted  # type: ignore[arg-type]
 
     @rule(id=some_id)
     def crash_in_the_middle_of_a_write(self, id: UUID) -> None:
@@ -321,7 +325,7 @@ class MemoryEqualsMinimalSoma(RuleBasedStateMachine):
             return ()
         embedding = tuple(EMBEDDER.embed([text])[0].tolist())
         return self.model.recall(
-            Query(text=text, embedding=embedding),
+            Query(text=text, embedding=embedding, focus=FOCUS),
             now_s=self.now_s + ahead_s,
             k=k,
             policy=policy,

@@ -9,8 +9,9 @@ from uuid import UUID
 import click
 
 from soma.cli.options import as_json, open_memory, print_json, store_options
+from soma.math.policy_terms import Direction
 from soma.memory import Memory
-from soma.state.links import Direction, LinkGraph
+from soma.state.links import LinkGraph
 from soma.state.recall import headline
 from soma.state.record import Link
 

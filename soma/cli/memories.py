@@ -16,6 +16,7 @@ from soma.math import policy as policies
 from soma.math.units import DAY
 from soma.state.consolidation import Scales
 from soma.state.instant import to_iso
+from soma.state.query import Query
 from soma.state.recall import Recall
 
 __all__ = ["consolidate", "forget", "recall", "remember", "stats"]
@@ -105,6 +106,7 @@ def remember(
     metavar="PATH=VALUE",
     help="Only memories whose payload has this; also PATH>=VALUE, PATH<=VALUE. The same PATH=... again: any of these.",
 )
+@click.option("--focus", multiple=True, metavar="ID", help="What is in mind: where the term graph starts. Repeatable.")
 @click.option("--reinforce", is_flag=True, help="Record that the hits were recalled.")
 @click.option("--explain", is_flag=True, help="Show the formula of each hit with the value of every part.")
 @store_options
@@ -120,6 +122,7 @@ def recall(
     since: str | None,
     until: str | None,
     conditions: tuple[str, ...],
+    focus: tuple[str, ...],
     reinforce: bool,
     explain: bool,
     is_json: bool,
@@ -128,7 +131,7 @@ def recall(
     """Print the memories that answer QUERY best, with their scores."""
     with open_memory(**store, is_read_only=not reinforce) as memory:
         hits = memory.recall(
-            query,
+            Query(query, focus=focus),  # type: ignore[arg-type]
             k=k,
             policy=policy_named(source),
             now=now,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 
 from soma.errors import InvalidParameterError
-from soma.math.domain import FloatArray, finite, non_negative, positive_scalar
+from soma.math.domain import FloatArray, finite
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BLOCK_ROWS", "block_max", "block_min", "exponential_order", "newest_first"]
+__all__ = ["BLOCK_ROWS", "block_max", "block_min", "newest_first"]
 
 Rows: TypeAlias = "NDArray[np.int64]"
 
@@ -118,46 +118,6 @@ def newest_first(time_s: ArrayLike, weight: ArrayLike | None = None, *, n_bands:
     band = np.empty(len(times), dtype=np.int64)
     band[by_weight] = np.arange(len(times)) * n_bands // max(1, len(times))
     return np.lexsort((-times, band)).astype(np.int64)
-
-
-def exponential_order(weight: ArrayLike, time_s: ArrayLike, half_life_s: float) -> Rows:
-    r"""Return the order of rows by falling weight under exponential decay: the same at all times.
-
-    .. math:: w_i 2^{-(now - t_i)/h} = 2^{\kappa_i - now/h}, \quad \kappa_i = \log_2 w_i + t_i / h
-
-    Blocks in this order are bounded tightly by the largest decayed weight in them; the box of importance and age,
-    with which a policy is bounded, is smaller after `newest_first` with ``weight``.
-
-    Parameters
-    ----------
-    weight : array_like, shape (n,)
-        Weight without decay :math:`w`, finite, >= 0; rows of weight 0 come last.
-    time_s : array_like, shape (n,)
-        Finite times :math:`t`, seconds.
-    half_life_s : float
-        Half-life :math:`h`, seconds, > 0.
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-        Row numbers; rows alike keep their order. Raises `InvalidParameterError` outside the domain.
-
-    Notes
-    -----
-    Source: forward decay (Cormode et al. 2009).
-
-    Examples
-    --------
-    >>> exponential_order([1.0, 4.0, 1.0], [0.0, 0.0, 60.0], 60.0).tolist()
-    [1, 2, 0]
-    """
-    times = finite("time_s", time_s)
-    require_shape("time_s", times, (times.size,))
-    weights = non_negative("weight", finite("weight", weight))
-    require_shape("weight", weights, times.shape)
-    with np.errstate(divide="ignore"):
-        kappa = np.log2(weights) + times / positive_scalar("half_life_s", half_life_s)
-    return np.argsort(-kappa, kind="stable").astype(np.int64)
 
 
 def _reduced(extreme: np.ufunc, values: ArrayLike, block_rows: int) -> FloatArray:

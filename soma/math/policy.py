@@ -67,7 +67,7 @@ from soma.math.policy_operations import BINARY, MAX_NODES, UNARY, Binary, Clip, 
 from soma.math.policy_places import Neighbours, Previous
 from soma.math.policy_set import Context, MinMax, Rank, ReciprocalRank, SetLevel, TopMean
 from soma.math.policy_set_builders import context, minmax, neighbours, previous, rank, rrf, top_mean
-from soma.math.policy_terms import TERMS, BestMatch, Decay, MemoryTypeIs, Mentions, SameCell, Term
+from soma.math.policy_terms import TERMS, BestMatch, Decay, Direction, Graph, MemoryTypeIs, Mentions, SameCell, Term
 from soma.math.presets import default
 
 __all__ = [
@@ -83,6 +83,7 @@ __all__ = [
     "Decay",
     "Difference",
     "Explanation",
+    "Graph",
     "MemoryTypeIs",
     "Mentions",
     "MinMax",
@@ -219,9 +220,11 @@ def from_json(text: str | bytes) -> Policy:
 
 
 def _decay_of_document(of: Policy, curve: object) -> Policy:
-    if not isinstance(curve, Mapping):
-        raise SerializationError(f"curve must be an object, got {curve!r:.40}")
-    return Decay(curves.from_dict(curve), of)
+    return Decay(curves.from_dict(curve), of)  # type: ignore[arg-type]
+
+
+def _graph_of_document(damping: float, direction: Direction, curve: object) -> Policy:
+    return Graph(damping, direction, None if curve is None else curves.from_dict(curve))  # type: ignore[arg-type]
 
 
 _FORMS: Final = {
@@ -230,6 +233,7 @@ _FORMS: Final = {
     **{symbol: NodeForm(partial(Binary, symbol), nodes=("left", "right")) for symbol in BINARY},
     "constant": NodeForm(Constant, values=("value",)),
     "bm25": NodeForm(BestMatch, values=("k1", "b", "ratio", "reach", "group")),
+    "graph": NodeForm(_graph_of_document, values=("damping", "direction", "curve")),
     "mentions": NodeForm(Mentions, values=("field",)),
     "same_cell": NodeForm(SameCell, values=("level",)),
     "memory_type": NodeForm(MemoryTypeIs, values=("is_type",)),

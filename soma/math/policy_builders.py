@@ -8,7 +8,7 @@ from functools import reduce
 from soma.math import decay as curves
 from soma.math.policy_expression import Operand, Policy
 from soma.math.policy_operations import Constant, lift
-from soma.math.policy_terms import BestMatch, Decay, MemoryTypeIs, Mentions, SameCell, Term
+from soma.math.policy_terms import BestMatch, Decay, Direction, Graph, MemoryTypeIs, Mentions, SameCell, Term
 
 __all__ = [
     "activation",
@@ -238,17 +238,46 @@ def when() -> Policy:
     return Term("when")
 
 
-def graph() -> Policy:
-    """Return the term for the activation that reaches the memory over its links.
+def graph(*, damping: float = 0.5, direction: Direction = "both", curve: curves.Curve | None = None) -> Policy:
+    r"""Return the term for what is in mind: the share of an attention that reaches the memory over links.
 
-    Recall does not supply it yet: evaluate such a policy over columns of your own, made by `soma.math.spreading`.
+    .. math:: x = (1 - d)\, p + d\, M x
+
+    The query says where attention starts (``Query(focus=...)``). It walks the links between live memories, from each by
+    their weights, and starts again with probability 1 - d at each step, and wherever no link leads on.
+
+    Parameters
+    ----------
+    damping : float
+        How much of it goes on at each link :math:`d`, 0 to 0.95. With 0 only what is in focus has any.
+    direction : {"out", "in", "both"}
+        Which way links are followed.
+    curve : Curve, optional
+        One of `soma.math.decay`: how links fade with the time since they were set; by default they do not.
+
+    Returns
+    -------
+    Policy
+        In [0, 1]: over all memories of the namespace the sum is at most 1. 0 where no link leads.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a constant outside its domain.
+
+    Notes
+    -----
+    Personalised PageRank, `soma.math.spreading.personalised_pagerank`, as HippoRAG uses it over entities. Laws:
+    ``property_tests/state/test_attention.py``.
 
     Examples
     --------
     >>> graph().evaluate({"graph": [0.1]}).tolist()
     [0.1]
+    >>> similarity() + graph(direction="out", curve=curves.Exponential(half_life_s=86_400))
+    similarity() + graph(direction="out", curve=Exponential(half_life_s=86400.0))
     """
-    return Term("graph")
+    return Graph(damping, direction, curve)
 
 
 def same_cell(level: int) -> Policy:

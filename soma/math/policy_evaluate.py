@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BM25",
+    "GRAPH",
     "MEMORY_TYPES",
     "MENTIONS",
     "NUMERIC_FEATURES",
@@ -42,6 +43,9 @@ def _finite_non_negative(parameter: str, value: ArrayLike) -> FloatArray:
     return non_negative(parameter, finite(parameter, value))
 
 
+GRAPH: Final = "graph"
+"""What the name of a feature begins with that says how much of an attention reaches a memory; what follows is how."""
+
 NUMERIC_FEATURES: Final = {
     "similarity": finite,
     "importance": unit_interval,
@@ -51,7 +55,7 @@ NUMERIC_FEATURES: Final = {
     "activation": finite,
     "trace": _finite_non_negative,
     "lexical": finite,
-    "graph": finite,
+    GRAPH: finite,
     "when": unit_interval,
     "n_words": _finite_non_negative,
     "asks": unit_interval,
@@ -185,6 +189,8 @@ def _column(name: str, features: Mapping[str, ArrayLike]) -> NDArray[Any]:
         return NUMERIC_FEATURES[name](name, features[name])
     if name.startswith(BM25):
         return _finite_non_negative(name, features[name])
+    if name.startswith(GRAPH):
+        return finite(name, features[name])
     if name.startswith(MENTIONS):
         return unit_interval(name, features[name])
     found = np.asarray(features[name])

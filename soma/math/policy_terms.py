@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
+import ast
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from soma.math import decay as curves
 from soma.math import policy_bounds as bounds
 from soma.math import policy_formula as formulas
 from soma.math.domain import FloatArray
-from soma.math.policy_evaluate import BM25, MEMORY_TYPES, MENTIONS, NUMERIC_FEATURES
+from soma.math.policy_evaluate import BM25, GRAPH, MEMORY_TYPES, MENTIONS, NUMERIC_FEATURES
 from soma.math.policy_expression import Policy
 from soma.math.policy_formula import Binding, Formula
 from soma.math.policy_operations import Node, field_name, number, reach_of
@@ -24,12 +23,16 @@ if TYPE_CHECKING:
 
     from soma.math.policy_bounds import Interval
 
-__all__ = ["TERMS", "BestMatch", "Decay", "MemoryTypeIs", "Mentions", "SameCell", "Term"]
+__all__ = ["TERMS", "BestMatch", "Decay", "Direction", "Graph", "MemoryTypeIs", "Mentions", "SameCell", "Term"]
 
-TERMS: Final = tuple(name for name in NUMERIC_FEATURES if name != "common_level")
+Direction: TypeAlias = Literal["out", "in", "both"]
+"""Which way links are followed: from source to target, back, or either."""
+
+MAX_DAMPING: Final = 0.95
+"""The largest share of an attention that goes on at each link: its sum is then known to 1e-12 after 600 links."""
+
+TERMS: Final = tuple(name for name in NUMERIC_FEATURES if name not in ("common_level", GRAPH))
 """The features that are terms as they stand."""
-
-_SETTING: Final = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|[^,()"]+)')
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -211,8 +214,7 @@ class BestMatch(Node):
     @classmethod
     def of_feature(cls, name: str) -> BestMatch:
         """Return the node that reads the feature of that name."""
-        settings = _SETTING.findall(name.removeprefix(BM25))
-        return cls(**{setting: json.loads(value) for setting, value in settings})
+        return cls(**_settings(name))
 
     @property
     def kind(self) -> str:
@@ -228,11 +230,9 @@ class BestMatch(Node):
     @property
     def formula(self) -> Formula:
         """``bm25(ratio=0.5, reach=6)``: what is not the usual is said."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
-        said = {name: value for name, value in said.items() if value != getattr(_PLAIN, name)}
         shown = [
             (name, *(formulas.quoted(value) if isinstance(value, str) else (formulas.shown(float(value)),) * 2))
-            for name, value in said.items()
+            for name, value in _unusual(self, BestMatch()).items()
         ]
         text = ", ".join(f"{name}={value}" for name, value, _ in shown)
         latex = ", ".join(rf"\mathrm{{{name.replace('k1', 'k_1')}}} = {value}" for name, _, value in shown)
@@ -249,6 +249,74 @@ class BestMatch(Node):
     def to_node(self) -> dict[str, Any]:
         """Return the node as JSON values."""
         return {"node": self.kind} | {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Graph(Node):
+    """The share of an attention that reaches the record over links.
+
+    Parameters
+    ----------
+    damping : float
+        How much of it goes on at each link, 0 to `MAX_DAMPING`.
+    direction : {"out", "in", "both"}
+        Which way links are followed.
+    curve : Curve, optional
+        How links fade with the time since they were set.
+    """
+
+    damping: float = 0.5
+    direction: Direction = "both"
+    curve: curves.Curve | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "damping", number("damping", self.damping))
+        if not 0 <= self.damping <= MAX_DAMPING:
+            raise InvalidParameterError("damping", self.damping, f"must be within [0, {MAX_DAMPING}]")
+        if self.direction not in get_args(Direction):
+            raise InvalidParameterError("direction", self.direction, "must be 'out', 'in' or 'both'")
+        if self.curve is not None and not isinstance(self.curve, tuple(curves.FAMILIES.values())):
+            raise InvalidParameterError("curve", self.curve, "must be a forgetting curve of soma.math.decay")
+
+    @classmethod
+    def of_feature(cls, name: str) -> Graph:
+        """Return the node that reads the feature of that name."""
+        return cls(**_settings(name))
+
+    @property
+    def kind(self) -> str:
+        """``"graph"``."""
+        return GRAPH
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """``graph``, with the settings that are not the usual ones."""
+        text = self.formula.text
+        return (GRAPH if text == "graph()" else text,)
+
+    @property
+    def formula(self) -> Formula:
+        """``graph(direction="out")``: what is not the usual is said."""
+        said = _unusual(self, Graph())
+        shown = [f"{name}={formulas.quoted(x)[0] if isinstance(x, str) else repr(x)}" for name, x in said.items()]
+        latex = [formulas.shown(self.damping)] * ("damping" in said)
+        latex += [rf"\mathrm{{{self.direction}}}"] * ("direction" in said)
+        latex += [self.curve.latex("t")] if self.curve is not None else []
+        marks = f"_{{{', '.join(latex)}}}" if latex else ""
+        return Formula(f"graph({', '.join(shown)})", rf"\mathrm{{graph}}{marks}")
+
+    def compute(self, *inputs: NDArray[Any]) -> FloatArray:
+        """Return the feature."""
+        return inputs[0]
+
+    def enclose(self, *inputs: Interval) -> Interval:
+        """Return the feature's range."""
+        return inputs[0]
+
+    def to_node(self) -> dict[str, Any]:
+        """Return the node as JSON values."""
+        curve = None if self.curve is None else self.curve.to_dict()
+        return {"node": self.kind, "damping": self.damping, "direction": self.direction, "curve": curve}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -351,4 +419,20 @@ def _indicator(holds: NDArray[np.bool_]) -> FloatArray:
     return holds.astype(np.float64)
 
 
-_PLAIN: Final = BestMatch()
+def _unusual(node: Policy, plain: Policy) -> dict[str, Any]:
+    """Return the settings of a node that are not the usual ones."""
+    said = {field.name: getattr(node, field.name) for field in fields(node)}  # type: ignore[arg-type]
+    return {name: value for name, value in said.items() if value != getattr(plain, name)}
+
+
+def _settings(name: str) -> dict[str, Any]:
+    """Return the settings that the name of a feature says, as the formula of a term does."""
+    call = ast.parse(name, mode="eval").body
+    return {word.arg or "": _setting(word.value) for word in call.keywords} if isinstance(call, ast.Call) else {}
+
+
+def _setting(value: ast.expr) -> Any:
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        families = {family.__name__: family for family in curves.FAMILIES.values()}
+        return families[value.func.id](**_settings(ast.unparse(value)))
+    return ast.literal_eval(value)

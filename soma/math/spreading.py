@@ -107,6 +107,19 @@ class Links:
         """
         return cls(source, target, weight, n_nodes)  # type: ignore[arg-type]
 
+    def probability(self) -> FloatArray:
+        r"""Return for each link how probably a walk leaves its source over it, shape (m,).
+
+        .. math:: w_{ji} / \sum_k w_{jk}
+
+        Returns
+        -------
+        ndarray of float64, shape (m,)
+            In [0, 1]; the sum over the links of a source is 1.
+        """
+        top, total = _scales(self)
+        return np.asarray(self.weight / top / total)
+
 
 def decayed_weights(weight: ArrayLike, age_s: ArrayLike, curve: Curve) -> FloatArray:
     r"""Return the weights of links of some age, :math:`w R(t)`.
@@ -333,9 +346,7 @@ def personalised_pagerank(
         raise InvalidParameterError("damping", damping, "must be below 1")
     if isinstance(max_rounds, bool) or not isinstance(max_rounds, int) or max_rounds < 1:
         raise InvalidParameterError("max_rounds", max_rounds, "must be an integer >= 1")
-    top, total = _scales(links)
-    shares = links.weight / top / total
-    walk = csr_array((shares, (links.target, links.source)), shape=(links.n_nodes, links.n_nodes))
+    walk = csr_array((links.probability(), (links.target, links.source)), shape=(links.n_nodes, links.n_nodes))
     is_dangling = np.bincount(links.source, minlength=links.n_nodes) == 0
     x, error = p, math.inf
     for _ in range(max_rounds):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -10,11 +11,12 @@ from soma import lifecycle
 from soma.errors import InvalidParameterError
 from soma.lab.recall import LabRecall
 from soma.math import policy as policies
+from soma.math.policy_terms import Direction
 from soma.memory.travelling import Travelling
 from soma.state.fields import as_uuid
 from soma.state.history import Moment, Position
 from soma.state.instant import Instant, to_seconds
-from soma.state.links import Direction, LinkGraph
+from soma.state.links import LinkGraph
 from soma.state.query import Filter, Query
 from soma.state.recall import rank
 from soma.state.record import Link
@@ -199,6 +201,7 @@ class Recalling(Travelling):
                     now_s=now_s,
                     k=k,
                     vectors=self._store.vectors,
+                    links=partial(state.visible_links, self.namespace),
                 )
             )
             for one, scores in zip(asked, scored, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -12,10 +12,11 @@ import numpy as np
 from soma.errors import InvalidParameterError
 from soma.math import coordinates, multiscale, similarity
 from soma.math.bm25 import Postings, bm25, shares
-from soma.math.policy_evaluate import BM25, MENTIONS, PAYLOAD, PLACE
+from soma.math.policy_evaluate import BM25, GRAPH, MENTIONS, PAYLOAD, PLACE
 from soma.math.policy_operations import MAX_REACH
-from soma.math.policy_terms import BestMatch
+from soma.math.policy_terms import BestMatch, Graph
 from soma.math.policy_windows import faded_postings, fading
+from soma.state.attention import Attention, LinkColumns
 from soma.state.paths import at_path, label
 from soma.state.times import nearness_in_time
 from soma.state.words import asks, stems
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from soma.state.namespace import Namespace
     from soma.state.query import Query
-    from soma.state.record import MemoryRecord
+    from soma.state.record import Link, MemoryRecord
     from soma.state.stored import StoredMemory
 
 __all__ = ["Columns", "Features", "Held", "Records", "Split", "explained_features", "features"]
@@ -114,6 +115,10 @@ class Held(Protocol):
         """Return whether each memory's text asks something, shape (n,)."""
         ...
 
+    def links(self) -> LinkColumns:
+        """Return the links between the live memories of the namespace, whether these n are among them or not."""
+        ...
+
 
 class Records:
     """What scoring reads of memories at hand, as it is defined: every text and every payload is looked through.
@@ -122,10 +127,13 @@ class Records:
     ----------
     records : sequence of MemoryRecord, length n
         The memories.
+    links : callable
+        Returns the links between the live memories of the namespace.
     """
 
-    def __init__(self, records: Sequence[MemoryRecord]) -> None:
+    def __init__(self, records: Sequence[MemoryRecord], links: Callable[[], Iterable[Link]]) -> None:
         self._records = records
+        self._links = links
 
     def ids(self) -> NDArray[np.bytes_]:
         """Return the ids as ``S16``, shape (n,)."""
@@ -162,6 +170,10 @@ class Records:
         """Return whether each memory's text asks something, shape (n,)."""
         return np.array([asks(record.searchable_text) for record in self._records], dtype=bool)
 
+    def links(self) -> LinkColumns:
+        """Return the links."""
+        return LinkColumns.of(self._links())
+
 
 class _Match:
     """The words of a query and who has them among n memories, for one BM25 term."""
@@ -184,10 +196,29 @@ class _Match:
         """Return the score of each memory."""
         return bm25(*self._of, **self._how)
 
-    def shares(self, rows: NDArray[np.int64]) -> list[dict[str, float]]:
+    def reasons(self, rows: NDArray[np.int64]) -> list[dict[str, float]]:
         """Return what each word adds to the score of each of some rows, where it adds anything."""
         found = shares(*self._of, rows, **self._how).T.tolist()
         return [{word: share for word, share in zip(self.words, row, strict=True) if share} for row in found]
+
+
+class _Attention:
+    """The attention that comes to n memories, for one term ``graph``."""
+
+    def __init__(self, held: Held, query: Query, term: Graph, now_s: float) -> None:
+        if not query.focus:
+            raise InvalidParameterError("query", str(query), "must have a focus, because the policy uses graph")
+        how: dict[str, Any] = {"damping": term.damping, "direction": term.direction, "curve": term.curve}
+        self._ids = held.ids()
+        self._attention = Attention(held.links(), dict(query.focus), **how, now_s=now_s)
+
+    def scores(self) -> NDArray[np.float64]:
+        """Return the share of each memory."""
+        return self._attention.shares(self._ids)
+
+    def reasons(self, rows: NDArray[np.int64]) -> list[dict[str, float]]:
+        """Return where the shares of some rows come from."""
+        return self._attention.reasons(self._ids[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,19 +229,19 @@ class Features:
     ----------
     columns : dict of str to ndarray, shape (n,)
         The features, in a fixed order of names.
-    matches : dict of str to object
-        Of the features that are scores of words, the words.
+    sums : dict of str to object
+        Of the features that are sums, what they are sums of.
     """
 
     columns: dict[str, NDArray[Any]]
-    matches: dict[str, _Match]
+    sums: dict[str, _Match | _Attention]
 
     def reasons(self, rows: NDArray[np.int64]) -> list[dict[str, dict[str, float]]]:
-        """Return for each of some rows the summands of the features that are sums, by name and word."""
+        """Return for each of some rows the summands of the features that are sums, by the names of both."""
         found: list[dict[str, dict[str, float]]] = [{} for _ in rows]
-        for name, match in self.matches.items():
-            for row, words in zip(found, match.shares(rows), strict=True):
-                row[name] = words
+        for name, of in self.sums.items():
+            for row, summands in zip(found, of.reasons(rows), strict=True):
+                row[name] = summands
         return found
 
 
@@ -245,8 +276,8 @@ def explained_features(
     columns : Columns
         The numbers of n memories.
     held : Held
-        The rest of them; read only for ``id``, ``payload.<path>``, ``mentions.<path>``, words, ``common_level`` and
-        nearness in space. The n memories are the candidates that ``bm25`` counts words over.
+        The rest of them; read only for ``id``, ``payload.<path>``, ``mentions.<path>``, words, ``graph``,
+        ``common_level`` and nearness in space. The n memories are the candidates that ``bm25`` counts words over.
     query : Query
         What is looked for.
     namespace : Namespace
@@ -267,7 +298,7 @@ def explained_features(
         Naming the term that the query or the namespace cannot serve.
     """
     found: dict[str, NDArray[Any]] = {}
-    matches: dict[str, _Match] = {}
+    sums: dict[str, _Match | _Attention] = {}
     for name in sorted(needed):
         if name == "similarity":
             found[name] = _nearness(held, query, namespace) if similar is None else similar
@@ -285,13 +316,16 @@ def explained_features(
         elif name.startswith(PLACE):
             found[name] = _places(columns, held, name.removeprefix(PLACE))
         elif name.startswith(BM25):
-            matches[name] = _Match(columns, held, _text(query, name), BestMatch.of_feature(name))
-            found[name] = matches[name].scores()
+            sums[name] = _Match(columns, held, _text(query, name), BestMatch.of_feature(name))
+            found[name] = sums[name].scores()
+        elif name.startswith(GRAPH):
+            sums[name] = _Attention(held, query, Graph.of_feature(name), now_s)
+            found[name] = sums[name].scores()
         elif name in ("lexical", "when") or name.startswith(MENTIONS):
             found[name] = _of_words(name, columns, held, _text(query, name), now_s)
         else:
             found[name] = _of_numbers(name, columns, namespace, now_s)
-    return Features(found, matches)
+    return Features(found, sums)
 
 
 def _of_numbers(name: str, columns: Columns, namespace: Namespace, now_s: float) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from uuid import UUID
 import numpy as np
 
 from soma.errors import InvalidParameterError
-from soma.math.policy_evaluate import BM25, MENTIONS
+from soma.math.policy_evaluate import BM25, GRAPH, MENTIONS
 from soma.state.features import Columns, Records, features
 from soma.state.instant import to_iso
 from soma.state.query import Query
@@ -130,8 +130,8 @@ def _scores(
             str(policy),
             "must be pointwise, and ask neither where the query stands nor which rare words it has",
         )
-    best = {name for name in needed if name in OF_A_QUERY or name.startswith(MENTIONS)}
-    records = Records([memory.record for memory in memories])
+    best = {name for name in needed if name in OF_A_QUERY or name.startswith((MENTIONS, GRAPH))}
+    records = Records([memory.record for memory in memories], tuple)
     known = features(needed - best, columns, records, Query(text="-"), namespace, now_s, None)
     known |= {name: np.ones(len(memories)) for name in best}
     return np.broadcast_to(policy.evaluate(known), len(memories)).astype(np.float64)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias, final
+from typing import TYPE_CHECKING, final
 from uuid import UUID
 
-import numpy as np
-
 from soma.errors import InvalidParameterError, NotFoundError
-from soma.math import spreading
 from soma.math.domain import non_negative
+from soma.math.policy_terms import Direction
+from soma.state.attention import Attention, LinkColumns
 from soma.state.record import Link
 
 if TYPE_CHECKING:
@@ -19,10 +18,7 @@ if TYPE_CHECKING:
 
     from soma.math.decay import Curve
 
-__all__ = ["Direction", "LinkGraph", "Neighbour"]
-
-Direction: TypeAlias = Literal["out", "in", "both"]
-"""Which way links are followed: from source to target, back, or either."""
+__all__ = ["LinkGraph", "Neighbour"]
 
 
 @final
@@ -175,27 +171,16 @@ class LinkGraph:
 
         Notes
         -----
-        `soma.math.spreading.personalised_pagerank`.
+        `soma.math.spreading.personalised_pagerank`; as a term of a policy it is `soma.math.policy.graph`.
         """
         start = dict(sources) if isinstance(sources, Mapping) else dict.fromkeys(sources, 1.0)
         if (curve is None) != (now_s is None):
             raise InvalidParameterError("now_s", now_s, "must be given with a curve, and only then")
-        steps = [step for link in self.links for step in self._steps(link)]
-        ids = sorted({*start, *(end for step in steps for end in step[:2])})
-        place = {id: number for number, id in enumerate(ids)}
-        weight = np.array([link.weight for *_, link in steps])
-        if curve is not None and now_s is not None and steps:
-            ages_s = np.maximum(0.0, now_s - np.array([link.at_s for *_, link in steps]))
-            weight = spreading.decayed_weights(weight, ages_s, curve)
         if not start:
             raise InvalidParameterError("sources", sources, "must hold a memory")
-        graph = spreading.Links.of(
-            [place[one] for one, _, _ in steps], [place[other] for _, other, _ in steps], weight, n_nodes=len(ids)
-        )
-        restart = [start.get(id, 0.0) for id in ids]
-        share = spreading.personalised_pagerank(graph, restart, damping=damping).tolist()
-        reached = [(id, part) for id, part in zip(ids, share, strict=True) if part > 0.0]
-        return dict(sorted(reached, key=lambda one: (-one[1], one[0])))
+        columns, direction = LinkColumns.of(self.links), self.direction
+        found = Attention(columns, start, damping=damping, direction=direction, curve=curve, now_s=now_s or 0.0)
+        return found.reached()
 
     def _steps(self, link: Link) -> Iterable[tuple[UUID, UUID, Link]]:
         if self.direction != "in":

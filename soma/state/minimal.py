@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -229,6 +230,7 @@ class MinimalSoma:
             now_s=now,
             k=k,
             vectors=vectors,
+            links=partial(self.visible_links, namespace),
         )
 
     def __iter__(self) -> Iterator[MemoryRecord]:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from soma.errors import InvalidParameterError
-from soma.math.domain import finite
-from soma.state.fields import MAX_DIMENSION, MAX_EMBEDDING, MemoryType
+from soma.math.domain import finite, non_negative
+from soma.state.fields import MAX_DIMENSION, MAX_EMBEDDING, MemoryType, as_uuid
 from soma.state.instant import Instant, to_seconds
 from soma.state.paths import at_path, label
 
@@ -33,24 +34,34 @@ class Query:
         A vector of the memories' model: ``similarity`` is then the cosine.
     coordinate : array_like, shape (dimension,), optional
         A point: without an embedding, ``similarity`` is 1 / (1 + distance); also the address for ``same_cell``.
+    focus : mapping of UUID or str to float, or iterable of UUID or str, optional
+        The memories that are in mind, and how much, >= 0 and not all 0; evenly by default. ``graph`` starts there.
 
     Raises
     ------
     InvalidParameterError
-        For an array that is not finite, or has more than one axis.
+        For an array that is not finite, or has more than one axis; for a focus outside its domain.
+
+    Examples
+    --------
+    >>> query = Query("what broke?", focus=["6f1c7a52-4c0b-4f0e-9a53-0d7a3c1f2b11"])
+    >>> [attention for id, attention in query.focus]
+    [1.0]
     """
 
     text: str | None = None
     embedding: tuple[float, ...] | None = None
     coordinate: tuple[float, ...] | None = None
+    focus: tuple[tuple[UUID, float], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "embedding", _point("embedding", self.embedding, MAX_EMBEDDING))
         object.__setattr__(self, "coordinate", _point("coordinate", self.coordinate, MAX_DIMENSION))
         if self.text is not None and not isinstance(self.text, str):
             raise InvalidParameterError("text", self.text, "must be a string")
-        if self.text is None and self.embedding is None and self.coordinate is None:
-            raise InvalidParameterError("query", None, "must have a text, an embedding or a coordinate")
+        object.__setattr__(self, "focus", _focus(self.focus))
+        if self.text is None and self.embedding is None and self.coordinate is None and not self.focus:
+            raise InvalidParameterError("query", None, "must have a text, an embedding, a coordinate or a focus")
 
     @classmethod
     def of(cls, query: Query | str | ArrayLike) -> Query:
@@ -66,6 +77,8 @@ class Query:
             return self.text
         if self.coordinate is not None:
             return f"({', '.join(f'{x:g}' for x in self.coordinate)})"
+        if self.embedding is None:
+            return f"what is linked to {', '.join(str(id) for id, _ in self.focus)}"
         return f"a vector of {len(self.embedding or ())} numbers"
 
 
@@ -210,6 +223,17 @@ def _condition(value: Any) -> Between | AnyOf:
         return value
     values = value if isinstance(value, list | tuple | set | frozenset) else [value]
     return AnyOf(frozenset(map(label, values)))
+
+
+def _focus(value: Any) -> tuple[tuple[UUID, float], ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise InvalidParameterError("focus", value, "must be a list of ids, or map them to numbers")
+    given = value.items() if isinstance(value, Mapping) else value
+    pairs = (one if isinstance(one, tuple) and len(one) == 2 else (one, 1.0) for one in given)
+    attention = {as_uuid("focus", id): float(non_negative("focus", finite("focus", share))) for id, share in pairs}
+    if attention and not any(attention.values()):
+        raise InvalidParameterError("focus", value, "must not be 0 for every memory")
+    return tuple(attention.items())
 
 
 def _point(parameter: str, value: ArrayLike | None, max_dimension: int) -> tuple[float, ...] | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, overload
+from uuid import UUID
 
 import numpy as np
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from soma.math.policy import Explanation, Policy
     from soma.state.namespace import Namespace
     from soma.state.query import Query
+    from soma.state.record import Link
     from soma.state.stored import StoredMemory
 
 __all__ = ["Hit", "Recall", "collect", "headline", "rank", "ranked"]
@@ -44,7 +46,7 @@ class Hit:
     features : mapping of str to float
         What the policy was evaluated on, but for ids and places, which say something only among the candidates.
     reasons : mapping of str to mapping
-        Of a feature that is a sum, such as ``bm25``, its summands: what each word adds.
+        Of a feature that is a sum, its summands: of ``bm25`` what each word adds, of ``graph`` what comes from where.
     """
 
     rank: int
@@ -91,6 +93,11 @@ class Recall:
     def times(self) -> tuple[NamedTime, ...]:
         """The times that the words of the query name, as seen from ``now_s``: what the term ``when`` reads."""
         return () if self.query.text is None else named_times(self.query.text, self.now_s)
+
+    @property
+    def focus(self) -> dict[UUID, float]:
+        """The hits as what another query has in mind: each with its score, where that is above 0."""
+        return {hit.record.id: hit.score for hit in self.hits if hit.score > 0.0}
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -177,6 +184,7 @@ def rank(
     now_s: float,
     k: int,
     vectors: Callable[[Sequence[MemoryRecord]], Any] | None,
+    links: Callable[[], Iterable[Link]],
 ) -> Recall:
     """Evaluate ``policy`` over every memory and return the ``k`` best: the definition of recall.
 
@@ -196,6 +204,8 @@ def rank(
         How many hits at most, >= 1.
     vectors : callable, optional
         From n records to their unit vectors, float32 of shape (n, d); by default their precomputed embeddings.
+    links : callable
+        Returns the links between the live memories of the namespace, for ``graph``.
 
     Returns
     -------
@@ -216,7 +226,7 @@ def rank(
     def found(best: NDArray[np.int64]) -> list[MemoryRecord]:
         return [records[row] for row in best]
 
-    return ranked(Records(records), Columns.of(memories), found, query, policy, namespace, now_s, k, similar)
+    return ranked(Records(records, links), Columns.of(memories), found, query, policy, namespace, now_s, k, similar)
 
 
 def ranked(

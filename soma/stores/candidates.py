@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from soma.math.bm25 import Postings
     from soma.math.policy import Policy
+    from soma.state.attention import LinkColumns
     from soma.state.features import Split
     from soma.state.namespace import Namespace
     from soma.state.query import Filter, Query
@@ -140,6 +141,7 @@ class Candidates:
         k: int,
         keep: Filter,
         records: Callable[[Sequence[UUID]], Sequence[MemoryRecord]],
+        links: Callable[[], LinkColumns],
     ) -> Recall:
         """Return the ``k`` best memories, as `soma.state.recall.rank` defines them.
 
@@ -151,11 +153,13 @@ class Candidates:
             Which memories count.
         records : callable
             From ids to records.
+        links : callable
+            Returns the links between live memories.
         """
         if not self._row_of:
             return Recall(query, policy, now_s, (), 0)
         n = len(self._is_live.held)
-        chosen = _Chosen(self._rows(keep, now_s), n, self._numbers, self._words, self._values)
+        chosen = _Chosen(self._rows(keep, now_s), n, self._numbers, self._words, self._values, links)
         similar = None
         if "similarity" in policy.features and query.embedding is not None:
             target = similarity.unit_vectors(query.embedding)
@@ -219,8 +223,10 @@ class _Chosen:
         numbers: dict[str, _Column],
         words: dict[Split, _Words],
         values: dict[str, _Values],
+        links: Callable[[], LinkColumns],
     ) -> None:
         self.rows = rows
+        self.links = links
         self._numbers, self._words, self._values = numbers, words, values
         self._place = np.full(n, -1, dtype=np.intp)
         self._place[rows] = np.arange(len(rows))

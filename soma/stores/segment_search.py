@@ -30,7 +30,7 @@ __all__ = ["Asked", "Each", "by_weight_together"]
 
 Each: TypeAlias = Callable[..., Iterable[Any]]
 
-NOTHING: Final = Records(())
+NOTHING: Final = Records((), tuple)
 """What an index holds of texts and payloads."""
 
 

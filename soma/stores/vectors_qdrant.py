@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["QdrantIndex"]
 
-NOTHING: Final = Records(())
+NOTHING: Final = Records((), tuple)
 WAY: Final = "Qdrant"
 FEW: Final = 64
 GROWTH: Final = 16

@@ -195,6 +195,7 @@ def _agrees(index: VectorIndex, memories: dict[UUID, StoredMemory], drawn: np.ra
             now_s=NOW_S,
             k=k,
             vectors=_vectors,
+            links=tuple,
         )
         other = Query(embedding=drawn.integers(-3, 4, DIMENSION).astype(np.float64))  # type: ignore[arg-type]
         batch = index.search_batch([other, query], policy, LAB, NOW_S, k, keep)

@@ -27,7 +27,6 @@ _RANGES: Final = {
     "activation": (-20.0, 20.0),
     "trace": (0.0, 1e3),
     "lexical": (0.0, 1.0),
-    "graph": (-5.0, 5.0),
     "when": (0.0, 1.0),
     "n_words": (0.0, 1e3),
     "asks": (0.0, 1.0),
@@ -60,9 +59,8 @@ def policies(features: Iterable[str] | None = None, *, max_leaves: int = 8) -> s
     max_leaves : int
         How many leaves at most.
     """
-    allowed = (
-        {*_RANGES, "bm25", "common_level", "memory_type", "mentions.by.name"} if features is None else set(features)
-    )
+    everything = {*_RANGES, "bm25", "common_level", "graph", "memory_type", "mentions.by.name"}
+    allowed = everything if features is None else set(features)
     leaves: list[st.SearchStrategy[p.Policy]] = [st.builds(p.constant, _numbers())]
     terms = [p.Term(name) for name in _RANGES if name in allowed]
     if terms:
@@ -74,6 +72,9 @@ def policies(features: Iterable[str] | None = None, *, max_leaves: int = 8) -> s
         leaves.append(st.builds(p.same_cell, st.integers(0, 10)))
     if "bm25" in allowed:
         leaves.append(st.sampled_from([p.bm25(), p.bm25(k1=1.2, ratio=0.5, reach=2, group='a "b", c=(1)')]))
+    if "graph" in allowed:
+        leaves.append(st.builds(p.graph, damping=st.floats(0.0, 0.95), direction=st.sampled_from(["both", "out"])))
+        leaves.append(st.builds(p.graph, curve=curves()))
     if "mentions.by.name" in allowed:
         leaves.append(st.just(p.mentions("by.name")))
     if "memory_type" in allowed:
@@ -130,6 +131,8 @@ def values(feature: str) -> st.SearchStrategy[Any]:
         return st.sampled_from(["", "a", "b"])
     if feature.startswith("bm25"):
         return st.floats(0.0, 30.0)
+    if feature.startswith("graph"):
+        return st.floats(-5.0, 5.0)
     if feature.startswith("mentions."):
         return st.sampled_from([0.0, 0.5, 1.0])
     return st.floats(*_RANGES[feature])
