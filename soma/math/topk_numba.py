@@ -29,9 +29,16 @@ if TYPE_CHECKING:
 
 __all__ = ["cosines", "visit"]
 
-_HAS_PAIRS = bool(
-    not config.CPU_NAME and not config.CPU_FEATURES and config.ENABLE_AVX and llvm.get_host_cpu_features().get("avx2")
-)
+_KNOWN = {} if config.CPU_NAME or config.CPU_FEATURES or not config.ENABLE_AVX else llvm.get_host_cpu_features()
+
+_MULTIPLIES = [  # what multiplies so many numbers at once and adds them up in pairs, the most first
+    (lanes, name)
+    for lanes, feature, name in (
+        (2 * LANES, "avx512bw", "llvm.x86.avx512.pmaddw.d.512"),
+        (LANES, "avx2", "llvm.x86.avx2.pmadd.wd"),
+    )
+    if _KNOWN.get(feature)
+]
 
 _SUMS = 4
 _CACHE_LINE = 64
@@ -42,40 +49,77 @@ _OPTIONS = {"cache": True, "nogil": True, "boundscheck": False, "error_model": "
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _pairs(_context: Any, codes: Any, row: Any, query: Any) -> Any:
-    """Return the product of one row of codes and the query's, 16 numbers at a time: the compiler alone finds 8."""
+    """Return the product of one row of codes and the query's: of as many numbers at once as the processor can."""
     return types.int32(codes, row, query), _build_pairs
 
 
 def _build_pairs(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    i64, i8, i16, i32 = (ir.IntType(bits) for bits in (64, 8, 16, 32))
-    sums, wide = ir.VectorType(i32, LANES // 2), ir.VectorType(i16, LANES)
+    i64 = ir.IntType(64)
     many = cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0])
     one = cgutils.create_struct_proxy(signature.args[2])(context, builder, arguments[2])
     width = builder.extract_value(many.shape, 1)
     start = builder.gep(many.data, [builder.mul(arguments[1], width)])
-    multiply, add_up = (
-        cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, taken), name)
-        for name, result, taken in (
-            ("llvm.x86.avx2.pmadd.wd", sums, [wide, wide]),
-            (f"llvm.vector.reduce.add.v{LANES // 2}i32", i32, [sums]),
-        )
+    # a sum waits for the one before it: several are kept in turn, and one for what is left over
+    passes = [(*_MULTIPLIES[0], _SUMS), *((*multiply, 1) for multiply in _MULTIPLIES)]
+    first, sums = ir.Constant(i64, 0), []
+    for lanes, name, n_sums in passes:
+        multiply = _Multiply(builder, lanes, name, n_sums)
+        last = builder.and_(width, ir.Constant(i64, -n_sums * lanes))
+        with cgutils.for_range_slice(builder, first, last, ir.Constant(i64, n_sums * lanes)) as (at, _):
+            for turn in range(n_sums):
+                place = [builder.add(at, ir.Constant(i64, turn * lanes))]
+                multiply.add_up(turn, builder.gep(start, place), builder.gep(one.data, place))
+        sums += multiply.sums()
+        first = last
+    return _sum(builder, sums)
+
+
+class _Multiply:
+    """Sums of products of so many codes of a row and of the query."""
+
+    def __init__(self, builder: Any, lanes: int, name: str, n_sums: int) -> None:
+        self.builder, self.wide, self.narrow = builder, *(ir.VectorType(ir.IntType(b), lanes) for b in (16, 8))
+        sums = ir.VectorType(ir.IntType(32), lanes // 2)
+        taken = ir.FunctionType(sums, [self.wide, self.wide])
+        self.function = cgutils.get_or_insert_function(builder.module, taken, name)
+        self.totals = [cgutils.alloca_once_value(builder, ir.Constant(sums, None)) for _ in range(n_sums)]
+
+    def add_up(self, turn: int, codes: Any, query: Any) -> None:
+        """Add the products of what stands at two places to one of the sums."""
+        builder = self.builder
+        left = builder.sext(builder.load(builder.bitcast(codes, self.narrow.as_pointer()), align=1), self.wide)
+        right = builder.load(builder.bitcast(query, self.wide.as_pointer()), align=2)
+        product = builder.call(self.function, [left, right])
+        builder.store(builder.add(builder.load(self.totals[turn]), product), self.totals[turn])
+
+    def sums(self) -> list[Any]:
+        """Return the sums."""
+        return list(map(self.builder.load, self.totals))
+
+
+def _sum(builder: Any, sums: list[Any]) -> Any:
+    """Return the sum of all numbers in some vectors: of those alike first, then of the halves of the longer."""
+    while len(sums) > 1:
+        sums.sort(key=lambda each: -each.type.count)
+        one, other = sums[:2]
+        n, n_other = one.type.count, other.type.count
+        if n > n_other:
+            halves = ([*range(n // 2)], [*range(n // 2, n)])
+            one, other = (
+                builder.shuffle_vector(
+                    one, ir.Constant(one.type, None), ir.Constant(ir.VectorType(ir.IntType(32), n // 2), half)
+                )
+                for half in halves
+            )
+            sums = [one, other, *sums[1:]]
+        else:
+            sums = [builder.add(one, other), *sums[2:]]
+    (whole,) = sums
+    i32 = ir.IntType(32)
+    name = f"llvm.vector.reduce.add.v{whole.type.count}i32"
+    return builder.call(
+        cgutils.get_or_insert_function(builder.module, ir.FunctionType(i32, [whole.type]), name), [whole]
     )
-    # a sum waits for the one before it: several are kept in turn
-    totals = [cgutils.alloca_once_value(builder, ir.Constant(sums, None)) for _ in range(_SUMS)]
-    in_turn = builder.and_(width, ir.Constant(i64, -_SUMS * LANES))
-    for first, last, kept in ((ir.Constant(i64, 0), in_turn, totals), (in_turn, width, totals[:1])):
-        with cgutils.for_range_slice(builder, first, last, ir.Constant(i64, len(kept) * LANES)) as (at, _):
-            for turn, total in enumerate(kept):
-                place = builder.add(at, ir.Constant(i64, turn * LANES))
-                codes_at = builder.bitcast(builder.gep(start, [place]), ir.VectorType(i8, LANES).as_pointer())
-                query_at = builder.bitcast(builder.gep(one.data, [place]), wide.as_pointer())
-                left = builder.sext(builder.load(codes_at, align=1), wide)
-                product = builder.call(multiply, [left, builder.load(query_at, align=2)])
-                builder.store(builder.add(builder.load(total), product), total)
-    whole = builder.load(totals[0])
-    for total in totals[1:]:
-        whole = builder.add(whole, builder.load(total))
-    return builder.call(add_up, [whole])
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -105,7 +149,7 @@ def _plain(codes: Any, row: Any, query: Any) -> Any:
     return total
 
 
-_product = _pairs if _HAS_PAIRS else _plain
+_product = _pairs if _MULTIPLIES else _plain
 
 _I8 = types.Array(types.int8, 2, "C")
 _I16 = types.Array(types.int16, 1, "C")
@@ -171,12 +215,9 @@ def _visit(  # noqa: PLR0912, PLR0915 - one kernel: calls would hide its loops f
     lows: Any,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
     found, highs = np.empty(1_024, np.int64), np.empty(1_024, np.float64)
-    rows, product, bound = (
-        np.empty(block_rows, np.int64),
-        np.empty(block_rows, np.int32),
-        np.empty(block_rows, np.float64),
-    )
-    part = np.ones(block_rows, np.float64)
+    rows, product = np.empty(block_rows, np.int64), np.empty(block_rows, np.int32)
+    middle, reach = np.empty(block_rows, np.float64), np.empty(block_rows, np.float64)
+    part, bound = np.empty(block_rows, np.float64), np.empty(block_rows, np.float64)
     n_found, n_visited, k = 0, 0, len(lows)
     for block in order:
         least = lows[0]
@@ -189,54 +230,40 @@ def _visit(  # noqa: PLR0912, PLR0915 - one kernel: calls would hide its loops f
         for row in range(first, min(first + block_rows, len(scale))):
             rows[count] = row
             count += live[row] & (is_even[block] or factor[row] >= lightest)
-        n_near = 0
-        if count == min(block_rows, len(scale) - first):  # all of them: nothing is looked up by its row
+        # each loop does one thing, without a branch, for as many rows at once as the processor can
+        if count == min(block_rows, len(scale) - first):  # nothing is looked up by its row
             for i in range(count):
+                _prefetch(code, min(first + i + _AHEAD, len(scale) - 1))
                 product[i] = _product(code, first + i, query)
             for i in range(count):
-                part[i] = 1.0 if is_even[block] else np.float64(factor[first + i])
-                middle = np.float64(product[i]) * (np.float64(scale[first + i]) * query_scale)
-                reach = np.float64(error[first + i]) * length + query_error
-                bound[i] = min(max(middle + reach, floor), top) * (part[i] * most) + SMALLEST
-                n_near += bound[i] >= least
+                middle[i] = np.float64(product[i]) * (np.float64(scale[first + i]) * query_scale)
+                reach[i] = np.float64(error[first + i]) * length + query_error
+                part[i] = np.float64(factor[first + i])
         else:
             for i in range(count):
                 _prefetch(code, rows[min(i + _AHEAD, count - 1)])
                 product[i] = _product(code, rows[i], query)
             for i in range(count):
                 row = rows[i]
-                part[i] = 1.0 if is_even[block] else np.float64(factor[row])
-                middle = np.float64(product[i]) * (np.float64(scale[row]) * query_scale)
-                reach = np.float64(error[row]) * length + query_error
-                bound[i] = min(max(middle + reach, floor), top) * (part[i] * most) + SMALLEST
-                n_near += bound[i] >= least
+                middle[i] = np.float64(product[i]) * (np.float64(scale[row]) * query_scale)
+                reach[i] = np.float64(error[row]) * length + query_error
+                part[i] = np.float64(factor[row])
+        if is_even[block]:
+            part[:count] = 1.0
+        n_near = 0
+        for i in range(count):
+            bound[i] = min(max(middle[i] + reach[i], floor), top) * (part[i] * most) + SMALLEST
+            n_near += bound[i] >= least
         n_visited += count
         if n_near == 0:
             continue
-        for i in range(count):
-            row, high = rows[i], bound[i]
-            if high < lows[0]:
+        for i in range(count):  # the threshold first: of the rows that this block begins with, few then reach it
+            if bound[i] < lows[0]:
                 continue
-            if n_found == len(found):
-                # what no longer reaches leaves; if most of it does, there is to be more room
-                kept = 0
-                for j in range(n_found):
-                    if highs[j] >= lows[0]:
-                        found[kept], highs[kept] = found[j], highs[j]
-                        kept += 1
-                n_found = kept
-                if 2 * kept > len(found):
-                    more, higher = np.empty(2 * len(found), np.int64), np.empty(2 * len(found), np.float64)
-                    more[:kept], higher[:kept] = found[:kept], highs[:kept]
-                    found, highs = more, higher
-            found[n_found], highs[n_found] = row, high
-            n_found += 1
             least_part = part[i]
             if not is_even[block]:
                 least_part = least_part * (1.0 - 2.0**-22) if least_part > TINY else 0.0
-            middle = np.float64(product[i]) * (np.float64(scale[row]) * query_scale)
-            reach = np.float64(error[row]) * length + query_error
-            low = min(max(middle - reach, floor), top) * (least_part * below[block]) - SMALLEST
+            low = min(max(middle[i] - reach[i], floor), top) * (least_part * below[block]) - SMALLEST
             if low > lows[0]:  # the least of the k greatest stands first
                 at = 0
                 while True:
@@ -250,6 +277,22 @@ def _visit(  # noqa: PLR0912, PLR0915 - one kernel: calls would hide its loops f
                     lows[at] = lows[child]
                     at = child
                 lows[at] = low
+        if n_found + n_near > len(found):
+            # what no longer reaches leaves; if most of it does, there is to be more room
+            kept = 0
+            for j in range(n_found):
+                if highs[j] >= lows[0]:
+                    found[kept], highs[kept] = found[j], highs[j]
+                    kept += 1
+            n_found = kept
+            if 2 * (kept + n_near) > len(found):
+                more, higher = np.empty(2 * (kept + n_near), np.int64), np.empty(2 * (kept + n_near), np.float64)
+                more[:kept], higher[:kept] = found[:kept], highs[:kept]
+                found, highs = more, higher
+        for i in range(count):
+            if bound[i] >= lows[0]:
+                found[n_found], highs[n_found] = rows[i], bound[i]
+                n_found += 1
     return found[:n_found].copy(), highs[:n_found].copy(), n_visited
 
 
