@@ -83,7 +83,7 @@ def saved(options: argparse.Namespace) -> dict[str, Any]:
     task = RecallTask.made(Setting(options.largest, n_queries=2))
     asked, at = Query(embedding=task.queries[0]), (task.setting.policy, LAB, SPAN_S, 10, Filter.of())
     with tempfile.TemporaryDirectory() as folder:
-        files = SegmentFiles(Path(folder) / "index", {}, lambda _position: "")
+        files = SegmentFiles(Path(folder) / "index", {})
         index = filled(task, files, True)
         wanted = index.search(asked, *at).ids
         begun = time.perf_counter()

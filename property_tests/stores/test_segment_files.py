@@ -23,7 +23,7 @@ QUERY = Query(embedding=(1.0, -1.0, 2.0, 0.5, 0.0, 1.0, 1.0, -2.0))
 
 
 def files(folder: Path, *, is_read_only: bool = False) -> SegmentFiles:
-    return SegmentFiles(folder, {"namespace": "lab"}, lambda position: f"event {position}", is_read_only=is_read_only)
+    return SegmentFiles(folder, {"namespace": "lab"}, is_read_only=is_read_only)
 
 
 def answer(index: ExactIndex, policy: int = 1) -> Found:

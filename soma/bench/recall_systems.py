@@ -89,7 +89,7 @@ def installed() -> list[System]:
 
 
 def _soma(task: RecallTask, scratch: Path, *, is_compiled: bool) -> Ready:
-    files = SegmentFiles(scratch, {}, lambda _position: "")
+    files = SegmentFiles(scratch, {})
     index = ExactIndex(task.setting.dimension, is_compiled=is_compiled, files=files)
     rows = [
         IndexRow(UUID(int=i), time_s, time_s, importance, "episodic", None, (), b"")

@@ -29,6 +29,7 @@ __all__ = [
     "Evaluation",
     "bound",
     "explain",
+    "scores",
 ]
 
 Columns: TypeAlias = "Mapping[str, NDArray[Any]]"
@@ -142,6 +143,20 @@ class Explanations(Sequence[Explanation]):
         return Explanation(node.formula.text, value[row], node.kind if node.operands else "", tuple(parts))
 
 
+def scores(policy: Policy, columns: Columns) -> FloatArray:
+    """Return what `Policy.evaluate` does, of columns that need no check and are alike in shape.
+
+    Parameters
+    ----------
+    policy : Policy
+        Pointwise.
+    columns : mapping of str to ndarray, shape (n,)
+        As `soma.state.features.features` makes them: inside their domains, contiguous.
+    """
+    with np.errstate(all="ignore"):
+        return _Values(columns).of(policy)
+
+
 def explain(policy: Policy, features: Mapping[str, ArrayLike], rows: Sequence[int]) -> tuple[Explanation, ...]:
     """Return the tree of values behind each of some rows."""
     columns, shape = _table(policy, features)
@@ -243,7 +258,8 @@ class _Values:
         if found is None:
             inputs = [*map(self.of, node.operands), *(self._columns[name] for name in node.reads)]
             value, facts = node.account(*inputs)
-            found = self._known[id(node)] = _finite(node, value), facts
+            is_leaf = not node.operands  # a number, or a feature: finite
+            found = self._known[id(node)] = value if is_leaf else _finite(node, value), facts
         return found
 
     def at(self, rows: NDArray[np.intp]) -> dict[int, _Account]:

@@ -115,11 +115,8 @@ def _sum(builder: Any, sums: list[Any]) -> Any:
         else:
             sums = [builder.add(one, other), *sums[2:]]
     (whole,) = sums
-    i32 = ir.IntType(32)
-    name = f"llvm.vector.reduce.add.v{whole.type.count}i32"
-    return builder.call(
-        cgutils.get_or_insert_function(builder.module, ir.FunctionType(i32, [whole.type]), name), [whole]
-    )
+    taken, name = ir.FunctionType(ir.IntType(32), [whole.type]), f"llvm.vector.reduce.add.v{whole.type.count}i32"
+    return builder.call(cgutils.get_or_insert_function(builder.module, taken, name), [whole])
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -76,15 +76,12 @@ class SegmentFiles:
         Made when the first snapshot is.
     about : mapping of str to str
         Namespace and embedder: a snapshot of any other is none.
-    witness : callable
-        From a position to what stands there in the log: a log that was put back and went on otherwise is noticed.
     is_read_only : bool
         Write nothing.
     """
 
     folder: Path
     about: Mapping[str, str]
-    witness: Any
     is_read_only: bool = False
 
     def load(self) -> Snapshot | None:
@@ -94,8 +91,6 @@ class SegmentFiles:
             if header["about"] != self._about():
                 return None
             log, position = str(header["log"]), int(header["position"])
-            if header["witness"] != self.witness(position):
-                return None
             _check(self.folder / _TABLE, header, arrays)
             parts = []
             for i, (name, n_live) in enumerate(header["segments"]):
@@ -115,7 +110,6 @@ class SegmentFiles:
             "about": self._about(),
             "log": log,
             "position": position,
-            "witness": self.witness(position),
             "segments": [[part.segment.file, part.n_live] for part in filed],
         }
         self._write(_TABLE, header, {f"live {i}": np.packbits(part.live) for i, part in enumerate(filed)})
@@ -175,13 +169,15 @@ class SegmentFiles:
             # in memory of its own: large pages, and no file under the kernel that reads most
             segment.codes = Codes(codes.code.copy(), codes.scale.copy(), codes.error.copy())
             backing.is_checked = True
-        pieces = range(len(backing.whole)) if rows is None else np.unique(rows // _ROWS_A_SUM).tolist()
-        for piece in pieces:
-            if not backing.whole[piece]:
-                part = segment.vectors[piece * _ROWS_A_SUM : (piece + 1) * _ROWS_A_SUM]
-                if _sum(part) != backing.arrays["sums"][piece]:
-                    raise DamagedIndexError(f"{backing.path} is damaged")
-                backing.whole[piece] = True
+        pieces = np.arange(len(backing.whole)) if rows is None else rows // _ROWS_A_SUM
+        is_known = backing.whole[pieces]
+        if is_known.all():
+            return
+        for piece in np.unique(pieces[~is_known]).tolist():
+            part = segment.vectors[piece * _ROWS_A_SUM : (piece + 1) * _ROWS_A_SUM]
+            if _sum(part) != backing.arrays["sums"][piece]:
+                raise DamagedIndexError(f"{backing.path} is damaged")
+            backing.whole[piece] = True
 
     def _about(self) -> dict[str, str]:
         return {**self.about, "byte_order": sys.byteorder}
@@ -210,7 +206,7 @@ class SegmentFiles:
             {column: arrays[f"most {column}"] for column in NUMBERS},
             float.fromhex(header["first_expiry_s"]),
             name,
-            Backing(path, header, arrays, [False] * -(-n // _ROWS_A_SUM)),
+            Backing(path, header, arrays, np.zeros(-(-n // _ROWS_A_SUM), dtype=bool)),
         )
 
     def _write(self, name: str, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -241,7 +237,7 @@ class Backing:
     path: Path
     header: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
-    whole: list[bool]
+    whole: NDArray[np.bool_]
     is_checked: bool = field(default=False)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from soma.math import similarity
+from soma.math import policy_evaluate, similarity
 from soma.math.topk import TopK, merge_top_k, top_k
 from soma.math.weighted import Segment as Weighted
 from soma.math.weighted import weighted_top_k
@@ -60,7 +60,7 @@ class Asked:
         self.view, self.query, self.policy, self.namespace, self.now_s = view, query, policy, namespace, now_s
         self.needed = policy.features
         self._known: list[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]] = []
-        self.target = similarity.unit_vectors(query.embedding or ())
+        self.target = similarity.unit_vectors(np.array(query.embedding or ()))
 
     def features(self, columns: Any, similar: NDArray[np.float64] | None) -> dict[str, NDArray[Any]]:
         """Return the features of rows with these numbers."""
@@ -78,7 +78,7 @@ class Asked:
         """Return the exact scores of rows."""
         known = self.exact(rows)
         self._known.append((rows, known))
-        return np.broadcast_to(self.policy.evaluate(known), rows.shape)
+        return np.broadcast_to(policy_evaluate.scores(self.policy, known), rows.shape)
 
     def known(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Return the features of rows that were scored."""

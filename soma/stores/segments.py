@@ -199,8 +199,8 @@ class View:
             yield self.parts[0], slice(None), rows
             return
         holder = np.searchsorted(self.starts, rows, side="right") - 1
-        for i in np.unique(holder).tolist():
-            where = np.flatnonzero(holder == i)
+        for i in np.bincount(holder).nonzero()[0].tolist():
+            (where,) = (holder == i).nonzero()
             yield self.parts[i], where, rows[where] - self.starts[i]
 
     def columns(self, rows: NDArray[np.int64]) -> Columns:
