@@ -178,21 +178,23 @@ class EmbeddedStore:
                         )
                         for query, one in zip(queries, found, strict=True)
                     ]
-            candidates = self._all_candidates()
-            candidates.prepare(policy, keep, lambda: self.storage.records.live(self.namespace))
+            candidates = self._all_candidates(policy, keep)
             return [
                 candidates.search(query, policy, self.registration, now_s, k, keep, self._live_records, self._links)
                 for query in queries
             ]
 
-    def _all_candidates(self) -> Candidates:
+    def _all_candidates(self, policy: Policy, keep: Filter) -> Candidates:
         """Return what policies read that no index serves; made for the first of them; then it follows the log."""
-        if self._candidates is None:
-            memories = self.storage.records.live(self.namespace)
-            candidates = Candidates(self.embedder.dimension)
-            candidates.put(memories, self.vectors([memory.record for memory in memories]))
-            self._candidates = candidates
-        return self._candidates
+        if self._candidates is not None:
+            self._candidates.prepare(policy, keep, lambda: self.storage.records.live(self.namespace))
+            return self._candidates
+        candidates = Candidates(self.embedder.dimension)
+        candidates.prepare(policy, keep, list)  # before anything is in: the store is read once
+        memories = self.storage.records.live(self.namespace)
+        candidates.put(memories, self.vectors([memory.record for memory in memories]))
+        self._candidates = candidates
+        return candidates
 
     def _links(self) -> LinkColumns:
         """Return the links between live memories, as of the position; read again after a write."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection
+from functools import lru_cache
+from itertools import chain
 from math import prod
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["cosine", "euclidean", "lexical_overlap", "nearness", "tokens", "unit_vectors"]
 
+_ASCII_RUN: Final = re.compile(r"[A-Za-z0-9_]+")
+_KEPT_WORDS: Final = 2**16
 _CHUNK: Final = 2**20  # numbers held as float64 at a time
 # what is all capitals; in a mixture runs of capitals and their plural (HTTP, URLs), capitalised and small words
 _PART: Final = re.compile(
@@ -214,19 +218,13 @@ def tokens(text: str) -> tuple[str, ...]:
     >>> tokens("Fix parseHTML in http_client!")
     ('fix', 'parsehtml', 'parse', 'html', 'in', 'http_client', 'http', 'client')
     """
-    normal = unicodedata.normalize("NFKC", text)
-    gaps = {ord(character): " " for character in set(normal) if not _is_inner(character)}
-    found: list[str] = []
-    for run in normal.translate(gaps).split():
-        word = run.strip("_")
-        while word and not word[0].isalnum():  # a mark without a letter
-            word = word[1:]
-        if word:
-            found.append(_folded(word))
-            parts = _parts(word)
-            if len(parts) > 1:
-                found.extend(map(_folded, parts))
-    return tuple(found)
+    if text.isascii():
+        runs = _ASCII_RUN.findall(text)
+    else:
+        normal = unicodedata.normalize("NFKC", text)
+        gaps = {ord(character): " " for character in set(normal) if not _is_inner(character)}
+        runs = normal.translate(gaps).split()
+    return tuple(chain.from_iterable(map(_forms, runs)))
 
 
 def lexical_overlap(query: Collection[str], document: Collection[str]) -> float:
@@ -274,6 +272,18 @@ def _require_fit(parameter: str, one: tuple[int, ...], many: tuple[int, ...]) ->
 def _is_inner(character: str) -> bool:
     # marks are letters' vowels in many scripts
     return character.isalnum() or character == "_" or unicodedata.category(character) in ("Mn", "Mc")
+
+
+@lru_cache(maxsize=_KEPT_WORDS)
+def _forms(run: str) -> tuple[str, ...]:
+    """Return a word as it is searched, and its parts if it has any; nothing for marks and lines alone."""
+    word = run.strip("_")
+    while word and not word[0].isalnum():  # a mark without a letter
+        word = word[1:]
+    if not word:
+        return ()
+    parts = _parts(word)
+    return tuple(map(_folded, [word, *(parts if len(parts) > 1 else ())]))
 
 
 def _folded(word: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import Stemmer
@@ -49,8 +50,13 @@ def stems(text: str) -> tuple[str, ...]:
     >>> stems("When did you repair the flaky_tests?")
     ('repair', 'flaky_test', 'flaki', 'test')
     """
-    words = [word for word in tokens(text) if word not in STOP_WORDS]
-    return tuple(Stemmer.Stemmer("english").stemWords(words))
+    return tuple(_stem(word) for word in tokens(text) if word not in STOP_WORDS)
+
+
+@lru_cache(maxsize=2**16)
+def _stem(word: str) -> str:
+    stem: str = Stemmer.Stemmer("english").stemWord(word)
+    return stem
 
 
 def asks(text: str) -> bool:
