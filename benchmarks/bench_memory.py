@@ -1,7 +1,7 @@
 """The embedded memory from end to end: what storing costs beside the same by hand, and recall beside qdrant-edge.
 
 By hand is one insert into SQLite with ``synchronous=FULL`` and one upsert into the Qdrant client's local store.
-``python benchmarks/bench_memory.py --memories 20000`` writes results/memory.json.
+``python benchmarks/bench_memory.py`` writes results/memory.json.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def recalling(n: int) -> dict[str, Any]:
 def main() -> None:
     """Measure, and write the results down."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--memories", type=int, default=20_000)
+    parser.add_argument("--memories", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "memory.json")
     options = parser.parse_args()

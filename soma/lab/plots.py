@@ -39,7 +39,7 @@ __all__ = [
     "scaling",
 ]
 
-TERM: Final = re.compile(r"\w+(?=\(\))|(?<=of=)[a-z_]+|same_cell|memory_type|bm25|mentions")
+TERM: Final = re.compile(r"\w+(?=\(\))|(?<=of=)[a-z_]+|same_cell|memory_type|bm25|graph|mentions")
 N_STEPS: Final = 400
 
 
