@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 import rfc8785
 from hypothesis import example, given
@@ -23,6 +24,12 @@ from soma.state.serialization import (
 )
 from soma.state.transition import fold
 from soma.testing.strategies import events, json_values, logs, namespaces, records
+
+finite_floats = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def nested(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    return st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
 
 
 @given(json_values())
@@ -43,6 +50,37 @@ def test_canonical_bytes_are_a_fixed_point(value: object) -> None:
 def test_any_spelling_of_a_value_has_the_same_canonical_bytes(value: object) -> None:
     spelled = json.dumps(value, indent=2, ensure_ascii=True)
     assert canonical_json.dumps(canonical_json.loads(spelled)) == rfc8785.dumps(value)
+
+
+@given(
+    st.recursive(json_values() | st.text() | st.floats(allow_nan=False, allow_infinity=False), nested, max_leaves=20)
+)
+@example({"\U0001f600": 1, "\uffff": 2, "\x7f": '\x1f\n\t"\\\u2028'})
+@example([1e-5, 1e-7, 9.99e-8, 1e15, 1e16, 1e21, 5e-324, 1.7976931348623157e308, -0.0, 0.0, 5.0, -1e-4])
+@example([1.0, 1, True, np.float64(0.1), (2.5, -2.5), []])
+def test_the_bytes_are_those_of_the_library(value: object) -> None:
+    try:
+        wanted = rfc8785.dumps(value)  # type: ignore[arg-type]
+    except (rfc8785.CanonicalizationError, UnicodeError):
+        with pytest.raises(SerializationError):
+            canonical_json.dumps(value)
+    else:
+        assert canonical_json.dumps(value) == wanted
+
+
+@given(
+    st.sampled_from(["9", "1.", "0.0"]),
+    st.sampled_from([0, 150, 199, 200, 299, 310]),
+    st.sampled_from(["", "e", "E+"]),
+    st.sampled_from([0, 9, 99, 110, 307, 308, 309, 999]),
+)
+def test_no_number_becomes_infinite(begins: str, n_digits: int, mark: str, exponent: int) -> None:
+    literal = f"{begins}{'9' * n_digits or '9'}{mark}{exponent if mark else ''}"
+    if math.isfinite(float(literal)) and (mark or "." in begins):
+        assert canonical_json.loads(f"[{literal}]") == [float(literal)]
+    elif not math.isfinite(float(literal)):
+        with pytest.raises(SerializationError, match="is too large for a double"):
+            canonical_json.loads(f"[{literal}]")
 
 
 @given(json_values())
