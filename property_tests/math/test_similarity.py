@@ -73,6 +73,12 @@ def test_a_unit_vector_has_length_one_and_the_direction_it_had(rows: np.ndarray)
         assert math.sqrt(sum(unit**2)) == pytest.approx(1.0, abs=1e-7)
 
 
+@given(tables())
+def test_a_vector_alone_becomes_what_it_becomes_among_others(rows: np.ndarray) -> None:
+    for row, unit in zip(rows, unit_vectors(rows), strict=True):
+        assert_same_bits(unit_vectors(row), unit)
+
+
 @given(tables(), st.integers(-900, 900), st.floats(1e-9, 1e9))
 def test_a_unit_vector_forgets_the_length(rows: np.ndarray, power: int, factor: float) -> None:
     units = unit_vectors(rows)

@@ -38,5 +38,7 @@ for d in (1, 2, 16, 17, 32, 47, 48, 63, 64, 65, 112, 128, 144, 160, 176, 384, 40
 @pytest.mark.parametrize("lacking", ["", "avx512bw", "avx512bw avx2"])
 def test_every_processor_makes_the_same_products(lacking: str, tmp_path: Path) -> None:
     kept = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)} if lacking else None
-    done = subprocess.run([sys.executable, "-c", PROGRAM, lacking], capture_output=True, check=False, text=True, env=kept)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, lacking], capture_output=True, check=False, text=True, env=kept
+    )
     assert done.returncode == 0, done.stderr

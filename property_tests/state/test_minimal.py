@@ -136,7 +136,7 @@ def test_a_newer_access_raises_the_trace() -> None:
         ([0.0, 0.0], p.lexical(), "text"),
         ([0.0], None, "dimension"),
         ([0.0, 0.0], p.same_cell(1), "frame"),
-        ([0.0, 0.0], p.graph(), "terms"),
+        ([0.0, 0.0], p.graph(), "focus"),
         ([math.nan, 0.0], None, "finite"),
     ],
 )

@@ -27,9 +27,9 @@ __all__ = [
     "PAYLOAD",
     "Columns",
     "Evaluation",
+    "Plan",
     "bound",
     "explain",
-    "scores",
 ]
 
 Columns: TypeAlias = "Mapping[str, NDArray[Any]]"
@@ -143,18 +143,40 @@ class Explanations(Sequence[Explanation]):
         return Explanation(node.formula.text, value[row], node.kind if node.operands else "", tuple(parts))
 
 
-def scores(policy: Policy, columns: Columns) -> FloatArray:
-    """Return what `Policy.evaluate` does, of columns that need no check and are alike in shape.
+class Plan:
+    """A pointwise policy as a list of steps, to be taken again and again: what `Policy.evaluate` does without a walk.
 
     Parameters
     ----------
     policy : Policy
         Pointwise.
-    columns : mapping of str to ndarray, shape (n,)
-        As `soma.state.features.features` makes them: inside their domains, contiguous.
     """
-    with np.errstate(all="ignore"):
-        return _Values(columns).of(policy)
+
+    def __init__(self, policy: Policy) -> None:
+        self._steps: list[tuple[Policy, list[int], tuple[str, ...]]] = []
+        self._place(policy, {})
+
+    def __call__(self, columns: Columns) -> FloatArray:
+        """Return the scores.
+
+        Parameters
+        ----------
+        columns : mapping of str to ndarray, shape (n,)
+            As `soma.state.features.features` makes them: inside their domains, contiguous; they are not checked.
+        """
+        values: list[FloatArray] = []
+        with np.errstate(all="ignore"):
+            for node, operands, reads in self._steps:
+                value = node.compute(*[values[i] for i in operands], *[columns[name] for name in reads])
+                values.append(_finite(node, value) if operands else value)
+        return values[-1]
+
+    def _place(self, node: Policy, known: dict[int, int]) -> int:
+        if id(node) not in known:
+            operands = [self._place(operand, known) for operand in node.operands]
+            self._steps.append((node, operands, node.reads))
+            known[id(node)] = len(self._steps) - 1
+        return known[id(node)]
 
 
 def explain(policy: Policy, features: Mapping[str, ArrayLike], rows: Sequence[int]) -> tuple[Explanation, ...]:

@@ -62,6 +62,10 @@ def unit_vectors(vectors: ArrayLike) -> NDArray[np.float32]:
     array = np.asarray(vectors) if is_real else finite("vectors", vectors)
     if array.ndim == 0:
         raise InvalidParameterError("vectors", vectors, "must have at least one axis")
+    if array.ndim == 1 and array.size <= _CHUNK:  # the same steps without the axis: a query has one vector
+        exact = finite("vectors", array)
+        exact = exact / (float(np.max(np.abs(exact), initial=0.0)) or 1.0)
+        return np.asarray(exact / (float(np.sqrt(np.vecdot(exact, exact))) or 1.0), dtype=np.float32)
     rows = array.reshape(prod(array.shape[:-1]), array.shape[-1])
     units = np.empty(rows.shape, dtype=np.float32)
     for chunk in _chunks(*rows.shape):

@@ -111,7 +111,7 @@ def weighted_top_k(
     require_positive_int("k", k)
     best = Best(k, ids, score)
     starts = np.cumsum([0, *(len(segment.live) for segment in segments)])
-    weight_of = [float(segment.weights.most.max(initial=-np.inf)) for segment in segments]
+    weight_of = [float(of.most[of.by_most()[0]]) if len(of.most) else -np.inf for of in (s.weights for s in segments)]
     order = sorted(range(len(segments)), key=lambda i: (-weight_of[i], i))
     compiled = [i for i in order if segments[i].codes is not None and len(segments[i].live)]
     n_visited = 0
@@ -119,8 +119,7 @@ def weighted_top_k(
         hands = [compiled[i::n_hands] for i in range(min(n_hands, len(compiled)))]
         visit_share = partial(_visit_compiled, code_query(query), segments, starts, k, floor, top, block_rows)
         shares = list(each(visit_share, hands))
-        rows, upper = (np.concatenate([share[i] for share in shares]) for i in (0, 1))
-        lows = np.concatenate([share[2] for share in shares])
+        rows, upper, lows = (np.concatenate([share[i] for share in shares]) for i in (0, 1, 2))
         n_visited += sum(share[3] for share in shares)
         may_enter = upper >= (np.partition(lows, -k)[-k] if len(lows) >= k else -1.0)
         best.add_those_that_may(rows[may_enter], upper[may_enter])
@@ -149,9 +148,9 @@ def _visit_compiled(
     n_visited = 0
     for i in share:
         segment = segments[i]
-        if segment.codes is None or segment.weights.most.max(initial=-1.0) < lows[0]:
+        blocks = segment.weights.by_most()
+        if segment.codes is None or segment.weights.most[blocks[0]] < lows[0]:
             continue
-        blocks = np.argsort(-segment.weights.most, kind="stable")
         at = segment.weights, segment.live, blocks, lows
         rows, upper, n = visit(query, segment.codes, *at, floor=floor, top=top, block_rows=block_rows)
         found.append(rows + starts[i])
@@ -165,7 +164,7 @@ def _visit(
 ) -> int:
     weights, live, vectors = segment.weights, segment.live, segment.vectors
     slack = cosine_error(len(query))
-    order = np.argsort(-weights.most, kind="stable")
+    order = weights.by_most()
     n_visited, at, batch = 0, 0, _FIRST_BATCH
     while at < len(order) and weights.most[order[at]] >= best.threshold:
         blocks = order[at : at + batch]

@@ -45,6 +45,8 @@ class Weights:
         Blocks whose rows have no factor: 1 stands for it.
     most : ndarray of float64, shape (b,)
         No less than the score of any row of the block, whatever its similarity.
+    order : ndarray of intp, shape (b,), optional
+        The blocks by falling ``most``, where that is known.
     """
 
     factor: NDArray[np.float32]
@@ -52,6 +54,11 @@ class Weights:
     below: FloatArray
     is_even: NDArray[np.bool_]
     most: FloatArray
+    order: NDArray[np.intp] | None = None
+
+    def by_most(self) -> NDArray[np.intp]:
+        """Return the blocks by falling ``most``."""
+        return np.argsort(-self.most, kind="stable") if self.order is None else self.order
 
     @classmethod
     def of(cls, weight: FloatArray, block_rows: int = BLOCK_ROWS) -> Weights:
@@ -105,6 +112,8 @@ class Factors:
         Its extremes in all of them.
     none : ndarray of bool, shape (b,)
         False.
+    order : ndarray of intp, shape (b,)
+        The blocks by falling ``block_factor``.
     """
 
     factor: NDArray[np.float32]
@@ -116,6 +125,7 @@ class Factors:
     oldest: Mapping[str, FloatArray]
     range_s: Mapping[str, tuple[float, float]]
     none: NDArray[np.bool_]
+    order: NDArray[np.intp]
 
     @classmethod
     def of(
@@ -147,10 +157,10 @@ class Factors:
         factor = exact.astype(np.float32)
         factor = np.where(factor < exact, np.nextafter(factor, np.float32(np.inf)), factor)
         factor = np.where(weight > 0.0, np.maximum(factor, np.float32(TINY)), factor)
-        most = block_max(weight, block_rows)
+        most, block_factor = block_max(weight, block_rows), block_max(factor, block_rows)
         return cls(
             factor,
-            block_max(factor, block_rows),
+            block_factor,
             most,
             block_min(weight, block_rows),
             {name: half_life_s[name] for name in range_s},
@@ -158,6 +168,7 @@ class Factors:
             {name: block_min(time_s[name], block_rows) for name in range_s},
             range_s,
             np.zeros(len(most), dtype=bool),
+            np.argsort(-block_factor, kind="stable"),
         )
 
     def at(self, now_s: Mapping[str, float], rest: tuple[FloatArray, FloatArray] | None, top: float = 1.0) -> Weights:
@@ -183,9 +194,12 @@ class Factors:
             exponent += away
         common = math.exp2(exponent) if -1_100.0 < exponent <= 2.0 * _FARTHEST else 0.0
         if is_common and slack <= _COARSE:
-            above = np.full(len(self.most), common * (1.0 + slack)) * high
-            below = np.full(len(self.most), common * (1.0 - slack)) * low
-            return Weights(self.factor, above, below, self.none, top * self.block_factor * above + SMALLEST)
+            above = np.full(len(self.most), common * (1.0 + slack))
+            below = np.full(len(self.most), common * (1.0 - slack))
+            if rest is not None:
+                above, below = above * high, below * low
+            order = self.order if rest is None else None
+            return Weights(self.factor, above, below, self.none, top * self.block_factor * above + SMALLEST, order)
         youngest, eldest = np.ones(len(self.most)), np.ones(len(self.most))
         is_even = np.full(len(self.most), slack > _COARSE)
         with np.errstate(under="ignore"):

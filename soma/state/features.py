@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import numpy as np
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from soma.state.stored import StoredMemory
 
 __all__ = ["Columns", "Features", "Held", "Records", "Split", "explained_features", "features"]
+
+OF_NUMBERS: Final = frozenset({"importance", "age_s", "idle_s", "memory_type", "n_recalls", "trace", "activation"})
+"""The features that follow from `Columns` alone."""
 
 Split: TypeAlias = Callable[[str], Sequence[str]]
 """From a text to its words: `soma.math.similarity.tokens` or `soma.state.words.stems`."""
@@ -300,7 +303,9 @@ def explained_features(
     found: dict[str, NDArray[Any]] = {}
     sums: dict[str, _Match | _Attention] = {}
     for name in sorted(needed):
-        if name == "similarity":
+        if name in OF_NUMBERS:
+            found[name] = _of_numbers(name, columns, namespace, now_s)
+        elif name == "similarity":
             found[name] = _nearness(held, query, namespace) if similar is None else similar
         elif name == "id":
             found[name] = held.ids()
@@ -309,10 +314,8 @@ def explained_features(
             found[name] = np.array(labels, dtype=np.str_)[which]
         elif name == "common_level":
             found[name] = _common_level(held, query, namespace)
-        elif name == "n_words":
-            found[name] = held.n_words(stems)
-        elif name == "asks":
-            found[name] = held.asks().astype(np.float64)
+        elif name in ("n_words", "asks"):
+            found[name] = held.n_words(stems) if name == "n_words" else held.asks().astype(np.float64)
         elif name.startswith(PLACE):
             found[name] = _places(columns, held, name.removeprefix(PLACE))
         elif name.startswith(BM25):
@@ -324,7 +327,7 @@ def explained_features(
         elif name in ("lexical", "when") or name.startswith(MENTIONS):
             found[name] = _of_words(name, columns, held, _text(query, name), now_s)
         else:
-            found[name] = _of_numbers(name, columns, namespace, now_s)
+            raise InvalidParameterError("policy", name, "must use only terms that recall can supply")
     return Features(found, sums)
 
 
@@ -342,9 +345,8 @@ def _of_numbers(name: str, columns: Columns, namespace: Namespace, now_s: float)
             return columns.n_recalls
         case "trace":
             return multiscale.levels(columns.trace_values, columns.trace_at_s, now_s, namespace.trace)
-        case "activation":
+        case _:
             return multiscale.base_levels(columns.trace_values, columns.trace_at_s, now_s, namespace.trace)
-    raise InvalidParameterError("policy", name, "must use only terms that recall can supply")
 
 
 def _of_words(name: str, columns: Columns, held: Held, text: str, now_s: float) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from soma.math import policy_evaluate, similarity
+from soma.math import similarity
 from soma.math.topk import TopK, merge_top_k, top_k
 from soma.math.weighted import Segment as Weighted
 from soma.math.weighted import weighted_top_k
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from soma.math.policy import Policy
+    from soma.math.policy_evaluate import Plan
     from soma.math.policy_product import Product
     from soma.state.namespace import Namespace
     from soma.state.query import Query
@@ -45,6 +46,8 @@ class Asked:
         What is asked, what scores, and when (POSIX seconds).
     check : callable
         Raises if what is read of a segment is damaged.
+    plan : Plan
+        Of the policy.
     """
 
     def __init__(
@@ -55,8 +58,9 @@ class Asked:
         namespace: Namespace,
         now_s: float,
         check: Callable[[Segment, NDArray[np.int64] | None], None],
+        plan: Plan,
     ) -> None:
-        self.check = check
+        self.check, self.plan = check, plan
         self.view, self.query, self.policy, self.namespace, self.now_s = view, query, policy, namespace, now_s
         self.needed = policy.features
         self._known: list[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]] = []
@@ -69,21 +73,28 @@ class Asked:
     def exact(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Return the features of rows, their cosine computed as everywhere."""
         vectors = np.empty((len(rows), len(self.target)), dtype=np.float32)
-        for part, where, within in self.view.places(rows):
+        places = list(self.view.places(rows))
+        for part, where, within in places:
             self.check(part.segment, within)
             vectors[where] = part.segment.vectors[within]
-        return self.features(self.view.columns(rows), similarity.cosine(self.target, vectors))
+        columns = self.view.columns_at(places, len(rows), self.needed)
+        return self.features(columns, similarity.cosine(self.target, vectors))
 
     def score(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the exact scores of rows."""
         known = self.exact(rows)
         self._known.append((rows, known))
-        return np.broadcast_to(policy_evaluate.scores(self.policy, known), rows.shape)
+        return np.broadcast_to(self.plan(known), rows.shape)
 
     def known(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Return the features of rows that were scored."""
         if not len(rows):
             return self.exact(rows)
+        if len(self._known) == 1:
+            ((scored, known),) = self._known
+            place = {row: i for i, row in enumerate(scored.tolist())}
+            chosen = [place[row] for row in rows.tolist()]
+            return {name: column[chosen] for name, column in known.items()}
         scored = np.concatenate([of for of, _ in self._known])
         order = np.argsort(scored)
         at = order[np.searchsorted(scored, rows, sorter=order)]

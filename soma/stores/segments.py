@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
@@ -31,6 +31,13 @@ NEVER: Final = np.inf
 TYPES: Final = np.array(MEMORY_TYPES)
 NOT_KEPT: Final[NDArray[Any]] = np.zeros((0, 0))
 NUMBERS: Final = ("timestamp_s", "last_used_s", "importance", "memory_type")
+READS: Final = {
+    "age_s": "timestamp_s",
+    "idle_s": "last_used_s",
+    "importance": "importance",
+    "memory_type": "memory_type",
+}
+"""What each feature of a row is made of."""
 _KEPT_FACTORS: Final = 4
 
 
@@ -171,6 +178,10 @@ class Part:
         return Part(self.segment, live, int(np.count_nonzero(live)), self.is_spent or is_spent)
 
 
+Place: TypeAlias = "tuple[Part, NDArray[Any] | slice, NDArray[np.int64]]"
+"""A part, which of some rows lie in it, and their numbers there."""
+
+
 class View:
     """All that an index holds at one moment: a reader keeps it while writers make others.
 
@@ -193,7 +204,7 @@ class View:
             found[where] = part.segment.ids[within]
         return found
 
-    def places(self, rows: NDArray[np.int64]) -> Iterable[tuple[Part, NDArray[Any] | slice, NDArray[np.int64]]]:
+    def places(self, rows: NDArray[np.int64]) -> Iterable[Place]:
         """Yield for each part that holds any of the rows: which of them, and their numbers in it."""
         if len(self.parts) == 1:
             yield self.parts[0], slice(None), rows
@@ -203,17 +214,25 @@ class View:
             (where,) = (holder == i).nonzero()
             yield self.parts[i], where, rows[where] - self.starts[i]
 
-    def columns(self, rows: NDArray[np.int64]) -> Columns:
-        """Return the numbers of rows."""
-        if len(self.parts) == 1:
-            return self.parts[0].segment.columns(rows)
-        n = len(rows)
-        found = _columns(np.empty(n), np.empty(n), np.empty(n, dtype=np.int64), np.empty(n, dtype=TYPES.dtype))
-        for part, where, within in self.places(rows):
-            of_part = part.segment.columns(within)
-            for name in NUMBERS:
-                getattr(found, name)[where] = getattr(of_part, name)
-        return found
+    def columns(self, rows: NDArray[np.int64], features: frozenset[str] = frozenset(READS)) -> Columns:
+        """Return the numbers of rows: those that some features read."""
+        places = list(self.places(rows))
+        return self.columns_at(places, len(rows), features)
+
+    def columns_at(self, places: Sequence[Place], n: int, features: frozenset[str] = frozenset(READS)) -> Columns:
+        """Return the numbers of n rows whose places are known."""
+        found: dict[str, NDArray[Any]] = dict.fromkeys(NUMBERS, NOT_KEPT)
+        for name in [READS[feature] for feature in features if feature in READS]:
+            columns = [getattr(part.segment, name) for part, _, _ in places]
+            if len(places) == 1:
+                found[name] = columns[0][places[0][2]]
+            else:
+                found[name] = np.empty(n, dtype=columns[0].dtype if columns else float)
+                for column, (_, where, within) in zip(columns, places, strict=True):
+                    found[name][where] = column[within]
+        if "memory_type" in features:
+            found["memory_type"] = TYPES[found["memory_type"].astype(np.intp)]
+        return _columns(*(found[name] for name in NUMBERS))
 
     def boxes(self) -> tuple[Columns, Columns]:
         """Return the least and the greatest numbers of each block, of all parts: the least age is the latest time's."""

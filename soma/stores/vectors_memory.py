@@ -14,6 +14,7 @@ from uuid import UUID
 import numpy as np
 
 from soma.math.policy import MEMORY_TYPES
+from soma.math.policy_evaluate import Plan
 from soma.math.policy_product import Product, product_of
 from soma.state.query import Filter, Query
 from soma.stores.protocols import Found
@@ -104,7 +105,7 @@ class ExactIndex:
         self._files = files
         self._sizes = Sizes() if sizes is None else sizes
         self._writing = threading.Lock()
-        self._plans: dict[Policy, Product | None] = {}
+        self._plans: dict[Policy, tuple[Product | None, Plan]] = {}
         self._hands: ThreadPoolExecutor | None = None
         self._sealed: list[Part] = []
         self._clear()
@@ -319,7 +320,7 @@ class ExactIndex:
     def _answers(
         self, queries: Sequence[Query], policy: Policy, namespace: Namespace, now_s: float, k: int, keep: Filter
     ) -> list[Found]:
-        view, product = self._view, self._product(policy)
+        view, (product, plan) = self._view, self._plan(policy)
         is_compiled = self._compiles(view)
         reads_all = product is None or (len(queries) == 1 and not is_compiled)  # vectors, where others read codes
         for part in view.parts:
@@ -329,7 +330,7 @@ class ExactIndex:
             part.n_live if live is part.live else int(np.count_nonzero(live))
             for part, live in zip(view.parts, lives, strict=True)
         )
-        asked = [Asked(view, query, policy, namespace, now_s, self._check) for query in queries]
+        asked = [Asked(view, query, policy, namespace, now_s, self._check, plan) for query in queries]
         if product is None:
             found = [one.by_boxes(lives, k, is_compiled) for one in asked]
         elif is_compiled or len(asked) == 1:  # the compiled kernel outruns a product of matrices
@@ -362,12 +363,13 @@ class ExactIndex:
             return view.n_live >= _COMPILED_FROM and find_spec("numba") is not None
         return self.is_compiled
 
-    def _product(self, policy: Policy) -> Product | None:
-        if policy not in self._plans:
+    def _plan(self, policy: Policy) -> tuple[Product | None, Plan]:
+        found = self._plans.get(policy)
+        if found is None:
             if len(self._plans) >= _KEPT_PLANS:
                 self._plans = {}
-            self._plans[policy] = product_of(policy)
-        return self._plans[policy]
+            found = self._plans[policy] = product_of(policy), Plan(policy)
+        return found
 
     def _candidates(self, part: Part, keep: Filter, now_s: float) -> NDArray[np.bool_]:
         segment, live = part.segment, part.live
