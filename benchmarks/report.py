@@ -91,8 +91,8 @@ def bars(recall: dict[str, Any]) -> list[str]:
         f"as NumPy's {naive:.0f} ms. With decay a query has a part that does not shrink with what is read,",
         f"{fixed:.2f} ms at {few:,} rows: a hundred calls of NumPy, which bound the weights, score the rows that are",
         "left as the policy says, and find their features. The caches hold the other systems when each of them comes.",
-        "Codes that lie apart come slower than a stream. In pure NumPy vectors are read as float32, which is four times",
-        "the bytes.",
+        "Codes that lie apart come slower than a stream. In pure NumPy vectors are read as float32, four bytes instead",
+        "of one.",
         "",
     ]
 
