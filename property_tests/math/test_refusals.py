@@ -136,7 +136,7 @@ REFUSALS: list[tuple[str, Callable[[], object]]] = [
     ),
     (
         "term must be one of similarity, importance, age_s, idle_s, n_recalls, activation, trace, "
-        "lexical, graph, when, n_words, asks, got 'weather'",
+        "lexical, when, n_words, asks, got 'weather'",
         lambda: p.Term("weather"),
     ),
     ("level must be an integer from 0 to 64, got 65", lambda: p.same_cell(65)),

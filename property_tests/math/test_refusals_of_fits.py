@@ -323,7 +323,6 @@ REFUSALS: list[tuple[str, Callable[[], object]]] = [
     ("block_rows must be an integer >= 1, got 0", lambda: blocks.block_min([1.0], 0)),
     ("weight must have shape (2,), got (1,)", lambda: blocks.newest_first([1.0, 2.0], [1.0])),
     ("n_bands must be an integer >= 1, got 0", lambda: blocks.newest_first([1.0], [1.0], n_bands=0)),
-    ("weight must have shape (2,), got (1,)", lambda: blocks.exponential_order([1.0], [0.0, 1.0], 1.0)),
     ("is_recalled must be 40 truth values, got (3,)", lambda: odds([True] * 3)),
     (
         "is_recalled must be truth values, one for each of (1,), got (2,)",
