@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from functools import lru_cache
 from json.encoder import encode_basestring as _quoted
 from typing import Any, Final, NoReturn, TypeAlias
@@ -111,7 +110,7 @@ def loads(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX
     except UnicodeDecodeError as error:
         raise SerializationError(f"the document is not UTF-8 at byte {error.start}") from error
     try:
-        value: Json = (_CAREFUL if _MAY_BE_TOO_LARGE.search(text) else _DECODER).decode(text)
+        value: Json = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise SerializationError(f"the document is not JSON: {error}") from error
     except RecursionError:
@@ -232,6 +231,4 @@ def _constant(name: str) -> NoReturn:
     raise SerializationError(f"{name} is not JSON: numbers must be finite")
 
 
-_MAY_BE_TOO_LARGE = re.compile(r"[eE]\+?[0-9]{3}|[0-9]{200}")  # no other number is beyond a double
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_int, parse_constant=_constant)
-_CAREFUL = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_int=_int, parse_constant=_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_int=_int, parse_constant=_constant)
