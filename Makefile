@@ -73,7 +73,7 @@ lock: $(STAMP)  ## resolve requirements.lock anew after a change of pyproject.to
 	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --universal --generate-hashes \
 	  --no-header --no-annotate $(LOCK_FLAGS) -o requirements.lock
 
-bench: $(BENCH_STAMP)  ## measure the ratios of benchmarks/REPORT.md against peers (an hour); REAL=FILE.npy, its vectors
+bench: $(BENCH_STAMP)  ## measure the ratios of benchmarks/REPORT.md against peers (20 minutes, 16 more for vectors); REAL=FILE.npy, its vectors
 	test -f $(REAL) || $(BENCH)/bin/python benchmarks/real_vectors.py $(REAL)
 	for script in state spacing index memory; do $(BENCH)/bin/python benchmarks/bench_$$script.py || exit 1; done
 	$(BENCH)/bin/python benchmarks/bench_recall.py --real $(REAL)

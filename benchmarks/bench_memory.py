@@ -81,7 +81,7 @@ def timed(call: Callable[[], object]) -> float:
 def storing(rounds: int) -> dict[str, Any]:
     """Return medians of storing one memory, and a thousand at once, in turns."""
     rng = np.random.default_rng(0)
-    vectors = unit_vectors(rng.normal(size=(rounds + 3_000 * 1, DIMENSION)))
+    vectors = unit_vectors(rng.normal(size=(rounds + 3_000, DIMENSION)))
     found: dict[str, list[float]] = {name: [] for name in ("soma", "by hand", "soma, 1,000", "by hand, 1,000")}
     with tempfile.TemporaryDirectory() as folder, opened(Path(folder) / "soma") as memory:
         hand = by_hand(Path(folder) / "hand")

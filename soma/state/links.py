@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, final, get_args
 from uuid import UUID
 
 from soma.errors import InvalidParameterError, NotFoundError
@@ -75,7 +75,7 @@ class LinkGraph:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "links", tuple(self.links))
-        if self.direction not in ("out", "in", "both"):
+        if self.direction not in get_args(Direction):
             raise InvalidParameterError("direction", self.direction, "must be 'out', 'in' or 'both'")
 
     def only(self, *, types: Iterable[str] | None = None, min_weight: float = 0.0) -> LinkGraph:

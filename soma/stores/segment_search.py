@@ -180,7 +180,7 @@ class Asked:
                 highest: NDArray[np.float64],
                 start: int = start,
             ) -> NDArray[np.float64]:
-                known = self.features(view.columns(rows + start), highest)
+                known = self.features(view.columns(rows + start, self.needed), highest)
                 return np.broadcast_to(self.policy.bounds({**known, "similarity": lowest}, known)[1], rows.shape)
 
             def upper_within(

@@ -214,12 +214,12 @@ class View:
             (where,) = (holder == i).nonzero()
             yield self.parts[i], where, rows[where] - self.starts[i]
 
-    def columns(self, rows: NDArray[np.int64], features: frozenset[str] = frozenset(READS)) -> Columns:
+    def columns(self, rows: NDArray[np.int64], features: frozenset[str]) -> Columns:
         """Return the numbers of rows: those that some features read."""
         places = list(self.places(rows))
         return self.columns_at(places, len(rows), features)
 
-    def columns_at(self, places: Sequence[Place], n: int, features: frozenset[str] = frozenset(READS)) -> Columns:
+    def columns_at(self, places: Sequence[Place], n: int, features: frozenset[str]) -> Columns:
         """Return the numbers of n rows whose places are known."""
         found: dict[str, NDArray[Any]] = dict.fromkeys(NUMBERS, NOT_KEPT)
         for name in [READS[feature] for feature in features if feature in READS]:
